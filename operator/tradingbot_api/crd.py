@@ -1,0 +1,241 @@
+"""Turns the models into CustomResourceDefinitions: `python -m tradingbot_api.crd crds/`.
+
+A structural schema has no $ref, no anyOf with null and no title; defaults of objects are `{}` so that each
+field's own default applies. Never edit the YAML: change the model and run `make generate`.
+"""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import yaml
+from pydantic import BaseModel
+
+from tradingbot_api.broker_account import BrokerAccountSpec, BrokerAccountStatus
+from tradingbot_api.group import GROUP, MAX_ACCOUNT_NAME_LENGTH, MAX_BOT_NAME_LENGTH, VERSION
+from tradingbot_api.model import cel
+from tradingbot_api.tradingbot import TradingBotSpec, TradingBotStatus
+
+Schema = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of `kubectl get`; priority 1 shows only with `-o wide`."""
+
+    name: str
+    path: str
+    type: str = "string"
+    priority: int = 0
+    description: str = ""
+
+
+@dataclass(frozen=True)
+class Resource:
+    """One custom resource: its names and models."""
+
+    kind: str
+    plural: str
+    short_names: tuple[str, ...]
+    description: str
+    spec: type[BaseModel]
+    status: type[BaseModel]
+    max_name_length: int
+    columns: tuple[Column, ...]
+
+
+def _condition(kind: str, field: str) -> str:
+    return f'.status.conditions[?(@.type=="{kind}")].{field}'
+
+
+RESOURCES: tuple[Resource, ...] = (
+    Resource(
+        kind="TradingBot",
+        plural="tradingbots",
+        short_names=("bot", "bots"),
+        description="One strategy on one broker account, run as one pod: paper first, live when granted.",
+        spec=TradingBotSpec,
+        status=TradingBotStatus,
+        max_name_length=MAX_BOT_NAME_LENGTH,
+        columns=(
+            Column("Requested", ".spec.mode", description="The mode that spec asks for"),
+            Column("Effective", ".status.effectiveMode", description="The mode the bot is in"),
+            Column("State", ".status.tradingState", description="Active, Reducing (exits only) or Halted"),
+            Column("Ready", _condition("Ready", "status"), description="Whether the bot is able to trade"),
+            Column("Reason", _condition("Ready", "reason"), description="Why it is not ready, in one word"),
+            Column("Orders", ".status.filledOrders", "integer", description="Orders filled"),
+            Column("Killed", _condition("Killed", "status"), description="Whether a kill is in force"),
+            Column("Age", ".metadata.creationTimestamp", "date"),
+            Column("Equity", ".status.account.equity", priority=1),
+            Column("DayPnL", ".status.account.dayPnl", priority=1),
+            Column("Gate", ".spec.gateRef.name", priority=1),
+            Column("Message", _condition("Ready", "message"), priority=1),
+        ),
+    ),
+    Resource(
+        kind="BrokerAccount",
+        plural="brokeraccounts",
+        short_names=("account", "accounts"),
+        description="One account at a broker. Bots name it; it refers to the keys and never holds them.",
+        spec=BrokerAccountSpec,
+        status=BrokerAccountStatus,
+        max_name_length=MAX_ACCOUNT_NAME_LENGTH,
+        columns=(
+            Column("Provider", ".spec.provider"),
+            Column("Environment", ".spec.environment"),
+            Column("Connected", _condition("Connected", "status"), description="As last reported by a bot"),
+            Column(
+                "Killed", _condition("Killed", "status"), description="Whether the kill annotation is present"
+            ),
+            Column("Bots", ".status.bots", description="Bots that use the account"),
+            Column("Age", ".metadata.creationTimestamp", "date"),
+            Column("Endpoint", ".spec.baseURL", priority=1),
+        ),
+    ),
+)
+
+
+def custom_resource_definition(resource: Resource) -> Schema:
+    """The CRD of one resource, ready for `kubectl apply`."""
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": f"{resource.plural}.{GROUP}"},
+        "spec": {
+            "group": GROUP,
+            "scope": "Namespaced",
+            "names": {
+                "kind": resource.kind,
+                "listKind": f"{resource.kind}List",
+                "plural": resource.plural,
+                "singular": resource.kind.lower(),
+                "shortNames": list(resource.short_names),
+                "categories": ["trading"],
+            },
+            "versions": [
+                {
+                    "name": VERSION,
+                    "served": True,
+                    "storage": True,
+                    "subresources": {"status": {}},
+                    "additionalPrinterColumns": [_printer_column(column) for column in resource.columns],
+                    "schema": {"openAPIV3Schema": _root_schema(resource)},
+                }
+            ],
+        },
+    }
+
+
+def _printer_column(column: Column) -> Schema:
+    entry: Schema = {"name": column.name, "type": column.type, "jsonPath": column.path}
+    if column.description:
+        entry["description"] = column.description
+    if column.priority:
+        entry["priority"] = column.priority
+    return entry
+
+
+def _root_schema(resource: Resource) -> Schema:
+    limit = resource.max_name_length
+    return {
+        "type": "object",
+        "description": resource.description,
+        "required": ["spec"],
+        "properties": {
+            "apiVersion": {"type": "string"},
+            "kind": {"type": "string"},
+            "metadata": {"type": "object"},
+            "spec": structural_schema(resource.spec),
+            "status": structural_schema(resource.status),
+        },
+        "x-kubernetes-validations": [
+            cel(
+                f"self.metadata.name.size() <= {limit} && !self.metadata.name.contains('.')",
+                f"metadata.name: at most {limit} characters and no dots: other objects are named after it",
+            )
+        ],
+    }
+
+
+def structural_schema(model: type[BaseModel]) -> Schema:
+    """The model's schema as an API server wants it: no references, nullable fields simply optional."""
+    schema = model.model_json_schema(by_alias=True, mode="serialization")
+    definitions = cast(Schema, schema.pop("$defs", {}))
+    return _flatten(_optional_where_defaulted(schema, model), definitions)
+
+
+def _optional_where_defaulted(schema: Schema, model: type[BaseModel]) -> Schema:
+    # In serialization mode pydantic calls every field with a default required; a user may leave it out.
+    return {
+        **schema,
+        "required": [name for name in schema.get("required", []) if not _has_default(schema, name)],
+    }
+
+
+def _has_default(schema: Schema, name: str) -> bool:
+    return "default" in schema["properties"][name]
+
+
+_DROPPED = frozenset({"title", "$defs", "additionalProperties", "const"})
+
+
+def _flatten(node: Schema, definitions: dict[str, Schema]) -> Schema:
+    if "$ref" in node:
+        target = definitions[node["$ref"].rsplit("/", 1)[-1]]
+        # What stands beside the reference (description, default) is more specific than the definition.
+        node = {**target, **{key: value for key, value in node.items() if key != "$ref"}}
+    if "anyOf" in node:
+        return _flatten(_without_null(node), definitions)
+    result: Schema = {key: value for key, value in node.items() if key not in _DROPPED}
+    if node.get("x-kubernetes-int-or-string"):
+        result.pop("type", None)
+    if "properties" in node:
+        result["properties"] = {
+            name: _flatten(child, definitions) for name, child in node["properties"].items()
+        }
+        required = [name for name in node.get("required", []) if "default" not in node["properties"][name]]
+        result.pop("required", None)
+        if required:
+            result["required"] = required
+    elif isinstance(node.get("additionalProperties"), dict):
+        result["additionalProperties"] = _flatten(node["additionalProperties"], definitions)
+    if "items" in node:
+        result["items"] = _flatten(node["items"], definitions)
+    if "exclusiveMinimum" in node:
+        result["minimum"], result["exclusiveMinimum"] = node["exclusiveMinimum"], True
+    if result.get("default", ...) is None:
+        del result["default"]
+    if isinstance(result.get("default"), dict):
+        result["default"] = {}
+    if "description" in result:
+        result["description"] = " ".join(result["description"].split())
+    return result
+
+
+def _without_null(node: Schema) -> Schema:
+    choices = [choice for choice in node["anyOf"] if choice.get("type") != "null"]
+    rest = {key: value for key, value in node.items() if key != "anyOf"}
+    if rest.get("x-kubernetes-int-or-string"):
+        return rest
+    if len(choices) != 1:
+        raise ValueError(f"a structural schema has no anyOf: {node}")
+    return {**choices[0], **rest}
+
+
+def write(directory: Path) -> list[Path]:
+    """Writes one file a resource and returns their paths."""
+    directory.mkdir(parents=True, exist_ok=True)
+    return [_write_one(directory, resource) for resource in RESOURCES]
+
+
+def _write_one(directory: Path, resource: Resource) -> Path:
+    path = directory / f"{GROUP}_{resource.plural}.yaml"
+    header = "# Generated by `make generate` from operator/tradingbot_api. Do not edit.\n"
+    path.write_text(header + yaml.safe_dump(custom_resource_definition(resource), sort_keys=False, width=110))
+    return path
+
+
+if __name__ == "__main__":
+    for written in write(Path(sys.argv[1])):
+        sys.stdout.write(f"{written}\n")

@@ -1,0 +1,24 @@
+"""Names that users and programs agree on: the API group, annotations, labels. Holds constants only."""
+
+from typing import Final
+
+GROUP: Final = "tradingbots.dev"
+VERSION: Final = "v1alpha1"
+API_VERSION: Final = f"{GROUP}/{VERSION}"
+
+KILL_ANNOTATION: Final = f"{GROUP}/kill"
+"""Present with ANY value, even empty, on a TradingBot or its BrokerAccount: kills. The value is the reason."""
+
+PAUSE_ANNOTATION: Final = f"{GROUP}/pause"
+"""Present with any value on a TradingBot: no new exposure, as `spec.paused` does."""
+
+BOT_LABEL: Final = f"{GROUP}/bot"
+"""On every child of a TradingBot: the bot's name (at most 40 characters, so always a valid label value)."""
+
+CONFIG_DIGEST_ANNOTATION: Final = f"{GROUP}/config-digest"
+"""On the pod template: sha256 of the runtime's config, so that a changed config is a new pod."""
+
+MAX_BOT_NAME_LENGTH: Final = 40
+"""A StatefulSet's pods carry `<name>-<revision hash>` as a label value of 63 characters; 40 leaves room."""
+
+MAX_ACCOUNT_NAME_LENGTH: Final = 63

@@ -1,0 +1,88 @@
+"""The bot's config file: the operator writes it into a ConfigMap, the runtime reads it. Holds no key."""
+
+import uuid
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from tradingbot_api.broker_account import BrokerEnvironment, BrokerProvider, DataFeed, Url
+from tradingbot_api.model import ApiModel, ObjectName, PositiveAmount, Symbol
+from tradingbot_api.tradingbot import (
+    Mode,
+    OnControlPlaneLoss,
+    OnDelete,
+    OnKill,
+    RiskLimits,
+    StrategySpec,
+    Timeframe,
+)
+
+_SOLO_NAMESPACE = uuid.UUID("6f5f3f0c-3a3a-5b61-9a55-0d1de6b7a3a4")
+
+
+class BotIdentity(ApiModel):
+    """Who this bot is. The UID makes its orders' ids unique for ever at the broker."""
+
+    namespace: ObjectName = "local"
+    """Namespace of the TradingBot; `local` for a bot without Kubernetes."""
+    name: ObjectName
+    """Name of the TradingBot."""
+    uid: Annotated[str, Field(min_length=1, max_length=36, pattern=r"^[0-9a-z-]+$")] = ""
+    """UID of the TradingBot; made from the name for a bot without Kubernetes."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _uid_of_a_solo_bot(cls, data: object) -> object:
+        if isinstance(data, dict) and not data.get("uid") and data.get("name"):
+            return {**data, "uid": str(uuid.uuid5(_SOLO_NAMESPACE, str(data["name"])))}
+        return data
+
+
+class BrokerEndpoint(ApiModel):
+    """Where the broker is. The keys come from the environment: APCA_API_KEY_ID, APCA_API_SECRET_KEY."""
+
+    account: ObjectName
+    """Name of the BrokerAccount."""
+    provider: BrokerProvider
+    """alpaca or simulator."""
+    environment: BrokerEnvironment
+    """paper or live."""
+    base_url: Annotated[Url, Field(alias="baseURL")]
+    """The trading API; its `/stream` is the trade updates' socket."""
+    data_url: Annotated[Url, Field(alias="dataURL")]
+    """The market data API."""
+    data_feed: DataFeed = DataFeed.IEX
+    """Market data feed."""
+    clock_poll_seconds: Annotated[float, Field(gt=0, le=60)] = 5.0
+    """How often the broker's clock is read, in seconds of machine time; short where its clock runs fast."""
+
+
+class RuntimeConfig(ApiModel):
+    """Everything one bot is told at its start."""
+
+    api_version: Literal["tradingbots.dev/v1alpha1"] = "tradingbots.dev/v1alpha1"
+    kind: Literal["RuntimeConfig"] = "RuntimeConfig"
+    bot: BotIdentity
+    """Who this bot is."""
+    mode: Mode = Mode.PAPER
+    """What the bot is, decided by the operator. Live needs a grant that the runtime checks itself."""
+    epoch: Annotated[int, Field(ge=0)] = 0
+    """Kill epoch; part of every order's id."""
+    strategy: StrategySpec
+    """What decides the bot's targets."""
+    symbols: Annotated[list[Symbol], Field(min_length=1, max_length=100)]
+    """What the bot may trade."""
+    timeframe: Timeframe = Timeframe.DAY_1
+    """Length of the bars."""
+    capital: PositiveAmount
+    """The most this bot may hold, in account currency."""
+    risk: RiskLimits = RiskLimits()
+    """Limits checked before every order."""
+    on_kill: OnKill = OnKill.CANCEL_ORDERS
+    """What a kill does."""
+    on_delete: OnDelete = OnDelete.CANCEL_ORDERS
+    """What a deletion does."""
+    on_control_plane_loss: OnControlPlaneLoss = OnControlPlaneLoss.REDUCE
+    """What the bot does when it cannot see its own TradingBot for 5 minutes."""
+    broker: BrokerEndpoint
+    """Where the broker is."""

@@ -1,0 +1,294 @@
+"""TradingBot: one strategy on one account, run as one pod. `spec` is asked for, `status` is observed."""
+
+from decimal import Decimal
+from enum import StrEnum
+from typing import Annotated, Any
+
+from pydantic import ConfigDict, Field
+
+from tradingbot_api.broker_account import BrokerUse
+from tradingbot_api.conditions import Condition
+from tradingbot_api.model import (
+    ApiModel,
+    ObjectName,
+    ObservedModel,
+    Percent,
+    PositiveAmount,
+    QuantityString,
+    Symbol,
+    cel,
+)
+from tradingbot_api.runtime_report import (
+    AccountReport,
+    KillReport,
+    OrderReport,
+    PositionReport,
+    ReconciliationReport,
+    TradingState,
+)
+
+_KEY_VALUE = {"maxProperties": 32}
+
+
+class Mode(StrEnum):
+    """Paper or live."""
+
+    PAPER = "paper"
+    LIVE = "live"
+
+
+class Timeframe(StrEnum):
+    """Length of the bars a strategy sees."""
+
+    MIN_1 = "1Min"
+    MIN_5 = "5Min"
+    MIN_15 = "15Min"
+    HOUR_1 = "1Hour"
+    DAY_1 = "1Day"
+
+
+class OnKill(StrEnum):
+    """What a kill does beyond stopping new exposure."""
+
+    CANCEL_ORDERS = "CancelOrders"
+    FLATTEN = "Flatten"
+
+
+class OnDelete(StrEnum):
+    """What deleting the bot does with its orders and positions."""
+
+    CANCEL_ORDERS = "CancelOrders"
+    FLATTEN = "Flatten"
+    KEEP = "Keep"
+
+
+class OnControlPlaneLoss(StrEnum):
+    """What the bot does when it cannot see its TradingBot for 5 minutes, so that it could not see a kill."""
+
+    CONTINUE = "Continue"
+    REDUCE = "Reduce"
+    FLATTEN = "Flatten"
+
+
+class StorageReclaim(StrEnum):
+    """What happens to the volume when the bot is deleted."""
+
+    RETAIN = "Retain"
+    DELETE = "Delete"
+
+
+class StrategySpec(ApiModel):
+    """Which strategy, with which parameters."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,62}$", max_length=63)]
+    """A built-in strategy (momentum), or an entry point `tradingbot.strategies` of the image."""
+    parameters: Annotated[
+        dict[str, Any],
+        Field(json_schema_extra={"x-kubernetes-preserve-unknown-fields": True, "maxProperties": 64}),
+    ] = Field(default_factory=dict)
+    """Validated by the strategy's own model when the bot starts; a bad one is the condition Ready=False."""
+
+
+class GateRef(ApiModel):
+    """A PromotionGate in the same namespace."""
+
+    name: ObjectName
+    """Name of the PromotionGate."""
+
+
+class ImagePullSecret(ApiModel):
+    """A Secret of type kubernetes.io/dockerconfigjson in the same namespace."""
+
+    name: ObjectName
+    """Name of the Secret."""
+
+
+class RiskLimits(ApiModel):
+    """Limits checked before every order; every limit has a safe default."""
+
+    max_positions: Annotated[int, Field(ge=1, le=500)] = 10
+    """The most symbols held at once."""
+    max_position_percent: Percent = Decimal("25")
+    """The most of the capital in one symbol, in percent."""
+    max_daily_loss_percent: Percent = Decimal("3")
+    """Loss of the session, in percent of the capital, that halts the bot until the next session."""
+    max_drawdown_percent: Percent = Decimal("15")
+    """Drawdown from the peak, in percent of the capital, that halts the bot until a person resets it."""
+    max_orders_per_minute: Annotated[int, Field(ge=1, le=200)] = 30
+    """Orders sent per minute of machine time."""
+    price_collar_percent: Percent = Decimal("5")
+    """How far from the last price an order's limit may be, in percent."""
+
+
+class StorageSpec(ApiModel):
+    """The volume that holds the bot's state."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "x-kubernetes-validations": [
+                cel(
+                    "quantity(self.size).compareTo(quantity(oldSelf.size)) >= 0",
+                    "size cannot shrink: a volume only grows; write the former size or a larger one",
+                ),
+                cel(
+                    "has(self.storageClassName) == has(oldSelf.storageClassName)"
+                    " && (!has(self.storageClassName) || self.storageClassName == oldSelf.storageClassName)",
+                    "storageClassName cannot be changed: the bot's state is on the volume it has",
+                ),
+            ]
+        }
+    )
+
+    size: QuantityString = "1Gi"
+    """Size of the volume; may grow, never shrink."""
+    storage_class_name: ObjectName | None = None
+    """StorageClass; the cluster's default when absent. Immutable."""
+    reclaim: StorageReclaim = StorageReclaim.RETAIN
+    """Retain keeps the volume (orders, fills, journal) when the bot is deleted; Delete removes it."""
+
+
+class Toleration(ApiModel):
+    """A toleration, as in a pod."""
+
+    key: Annotated[str, Field(max_length=316)] | None = None
+    operator: Annotated[str, Field(max_length=16)] | None = None
+    value: Annotated[str, Field(max_length=63)] | None = None
+    effect: Annotated[str, Field(max_length=32)] | None = None
+    toleration_seconds: int | None = None
+
+
+IntOrString = Annotated[int | str, Field(json_schema_extra={"x-kubernetes-int-or-string": True})]
+
+
+class Resources(ApiModel):
+    """CPU and memory, as in a container."""
+
+    requests: Annotated[dict[str, IntOrString], Field(json_schema_extra=_KEY_VALUE)] = Field(
+        default_factory=dict
+    )
+    """What is reserved."""
+    limits: Annotated[dict[str, IntOrString], Field(json_schema_extra=_KEY_VALUE)] = Field(
+        default_factory=dict
+    )
+    """What may be used at most."""
+
+
+class TradingBotSpec(ApiModel):
+    """What is asked of a bot."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "x-kubernetes-validations": [
+                cel(
+                    "self.mode != 'live' || has(self.gateRef)",
+                    "gateRef: mode live needs a PromotionGate to pass",
+                ),
+                cel(
+                    "self.mode != 'live' || has(self.accounts.live)",
+                    "accounts.live: mode live needs a live BrokerAccount",
+                ),
+            ]
+        }
+    )
+
+    mode: Mode = Mode.PAPER
+    """paper or live: a request, never a fact. A bot whose gate does not pass stays on paper and says why."""
+    strategy: StrategySpec
+    """What decides the bot's targets."""
+    symbols: Annotated[
+        list[Symbol], Field(min_length=1, max_length=100, json_schema_extra={"x-kubernetes-list-type": "set"})
+    ]
+    """What the bot may trade. One symbol of an account belongs to one bot."""
+    timeframe: Timeframe = Timeframe.DAY_1
+    """Length of the bars the strategy sees; it is asked once for each closed bar."""
+    capital: PositiveAmount
+    """The most this bot may hold, in account currency."""
+    accounts: BrokerUse
+    """BrokerAccount names."""
+    gate_ref: GateRef | None = None
+    """The PromotionGate that must pass; needed for live."""
+    risk: RiskLimits = RiskLimits()
+    """Limits checked before every order."""
+    on_kill: OnKill = OnKill.CANCEL_ORDERS
+    """CancelOrders cancels open orders and opens nothing; Flatten also closes the bot's positions."""
+    on_delete: OnDelete = OnDelete.CANCEL_ORDERS
+    """What deleting the bot does with its orders and positions."""
+    on_control_plane_loss: OnControlPlaneLoss = OnControlPlaneLoss.REDUCE
+    """What the bot does when it cannot see its own TradingBot for 5 minutes."""
+    paused: bool = False
+    """No new exposure while true; exits still work."""
+    image: Annotated[str, Field(min_length=1, max_length=512, pattern=r"^\S+$")] | None = None
+    """Runtime image; the operator's default when absent. Own strategies come in an own image."""
+    image_pull_policy: Annotated[str, Field(pattern="^(Always|IfNotPresent|Never)$", max_length=16)] = (
+        "IfNotPresent"
+    )
+    """Always, IfNotPresent or Never."""
+    image_pull_secrets: Annotated[list[ImagePullSecret], Field(max_length=8)] = Field(default_factory=list)
+    """Secrets to pull the image with."""
+    storage: StorageSpec = StorageSpec()
+    """The volume that holds the bot's state."""
+    resources: Resources = Resources()
+    """CPU and memory of the bot's container; small defaults where absent."""
+    node_selector: Annotated[dict[str, str], Field(json_schema_extra=_KEY_VALUE)] = Field(
+        default_factory=dict
+    )
+    """As in a pod."""
+    tolerations: Annotated[list[Toleration], Field(max_length=32)] = Field(default_factory=list)
+    """As in a pod."""
+    affinity: Annotated[
+        dict[str, Any], Field(json_schema_extra={"x-kubernetes-preserve-unknown-fields": True})
+    ] = Field(default_factory=dict)
+    """As in a pod."""
+    pod_labels: Annotated[dict[str, str], Field(json_schema_extra=_KEY_VALUE)] = Field(default_factory=dict)
+    """More labels for the bot's pod; those of this project and of Kubernetes cannot be set."""
+    pod_annotations: Annotated[dict[str, str], Field(json_schema_extra=_KEY_VALUE)] = Field(
+        default_factory=dict
+    )
+    """More annotations for the bot's pod."""
+
+
+class TradingBotStatus(ObservedModel):
+    """What was observed of a bot; written only by the operator."""
+
+    observed_generation: Annotated[int, Field(ge=0)] = 0
+    """The generation this status was computed from."""
+    effective_mode: Mode | None = None
+    """What the bot really is: paper, whatever spec.mode asks for, until live trading is granted."""
+    trading_state: TradingState | None = None
+    """Active, Reducing (exits only) or Halted, as the bot last reported."""
+    image: Annotated[str, Field(max_length=512)] | None = None
+    """The runtime image the bot's pod is asked to run."""
+    kill: KillReport | None = None
+    """The kill in force: why, and how far it is, as the broker confirmed it."""
+    account: AccountReport | None = None
+    """Equity, cash and the day's result of the bot's account, as last reported."""
+    positions: Annotated[list[PositionReport], Field(max_length=100)] = Field(default_factory=list)
+    """What the bot holds."""
+    recent_orders: Annotated[list[OrderReport], Field(max_length=5)] = Field(default_factory=list)
+    """The last few orders, newest first."""
+    open_orders: Annotated[int, Field(ge=0)] | None = None
+    """How many orders are open."""
+    filled_orders: Annotated[int, Field(ge=0)] | None = None
+    """How many orders were filled since the bot's state began."""
+    last_reconciliation: ReconciliationReport | None = None
+    """The last comparison of the bot's own books with the broker's."""
+    reported_at: Annotated[str, Field(max_length=32)] | None = None
+    """When the figures above were read from the bot (RFC 3339, UTC)."""
+    conditions: Annotated[
+        list[Condition],
+        Field(
+            max_length=16,
+            json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
+        ),
+    ] = Field(default_factory=list)
+    """Ready, Reconciled, LiveAuthorized, Killed, Paused, SymbolConflict."""
+
+
+class TradingBot(ApiModel):
+    """One strategy on one account, run as one pod."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    metadata: dict[str, Any] = Field(default_factory=dict)
+    spec: TradingBotSpec
+    status: TradingBotStatus = TradingBotStatus()
