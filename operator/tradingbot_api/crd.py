@@ -41,8 +41,15 @@ class Resource:
     description: str
     spec: type[BaseModel]
     status: type[BaseModel]
-    max_name_length: int
+    name_rules: tuple[dict[str, Any], ...]
     columns: tuple[Column, ...]
+
+
+def _name_length(limit: int) -> dict[str, Any]:
+    return cel(
+        f"self.metadata.name.size() <= {limit} && !self.metadata.name.contains('.')",
+        f"metadata.name: at most {limit} characters and no dots: other objects are named after it",
+    )
 
 
 def _condition(kind: str, field: str) -> str:
@@ -57,7 +64,13 @@ RESOURCES: tuple[Resource, ...] = (
         description="One strategy on one broker account, run as one pod: paper first, live when granted.",
         spec=TradingBotSpec,
         status=TradingBotStatus,
-        max_name_length=MAX_BOT_NAME_LENGTH,
+        name_rules=(
+            _name_length(MAX_BOT_NAME_LENGTH),
+            cel(
+                "self.metadata.name.matches('^[a-z]')",
+                "metadata.name: begin with a letter: a Service is named after it",
+            ),
+        ),
         columns=(
             Column("Requested", ".spec.mode", description="The mode that spec asks for"),
             Column("Effective", ".status.effectiveMode", description="The mode the bot is in"),
@@ -80,14 +93,12 @@ RESOURCES: tuple[Resource, ...] = (
         description="One account at a broker. Bots name it; it refers to the keys and never holds them.",
         spec=BrokerAccountSpec,
         status=BrokerAccountStatus,
-        max_name_length=MAX_ACCOUNT_NAME_LENGTH,
+        name_rules=(_name_length(MAX_ACCOUNT_NAME_LENGTH),),
         columns=(
             Column("Provider", ".spec.provider"),
             Column("Environment", ".spec.environment"),
             Column("Connected", _condition("Connected", "status"), description="As last reported by a bot"),
-            Column(
-                "Killed", _condition("Killed", "status"), description="Whether the kill annotation is present"
-            ),
+            Column("Killed", _condition("Killed", "status"), description="Whether the kill annotation is present"),
             Column("Bots", ".status.bots", description="Bots that use the account"),
             Column("Age", ".metadata.creationTimestamp", "date"),
             Column("Endpoint", ".spec.baseURL", priority=1),
@@ -137,7 +148,6 @@ def _printer_column(column: Column) -> Schema:
 
 
 def _root_schema(resource: Resource) -> Schema:
-    limit = resource.max_name_length
     return {
         "type": "object",
         "description": resource.description,
@@ -149,12 +159,7 @@ def _root_schema(resource: Resource) -> Schema:
             "spec": structural_schema(resource.spec),
             "status": structural_schema(resource.status),
         },
-        "x-kubernetes-validations": [
-            cel(
-                f"self.metadata.name.size() <= {limit} && !self.metadata.name.contains('.')",
-                f"metadata.name: at most {limit} characters and no dots: other objects are named after it",
-            )
-        ],
+        "x-kubernetes-validations": list(resource.name_rules),
     }
 
 
@@ -191,9 +196,7 @@ def _flatten(node: Schema, definitions: dict[str, Schema]) -> Schema:
     if node.get("x-kubernetes-int-or-string"):
         result.pop("type", None)
     if "properties" in node:
-        result["properties"] = {
-            name: _flatten(child, definitions) for name, child in node["properties"].items()
-        }
+        result["properties"] = {name: _flatten(child, definitions) for name, child in node["properties"].items()}
         required = [name for name in node.get("required", []) if "default" not in node["properties"][name]]
         result.pop("required", None)
         if required:

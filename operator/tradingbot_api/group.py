@@ -7,7 +7,7 @@ VERSION: Final = "v1alpha1"
 API_VERSION: Final = f"{GROUP}/{VERSION}"
 
 KILL_ANNOTATION: Final = f"{GROUP}/kill"
-"""Present with ANY value, even empty, on a TradingBot or its BrokerAccount: kills. The value is the reason."""
+"""Present with ANY value, even empty, on a TradingBot or its BrokerAccount: kills. The value is why."""
 
 PAUSE_ANNOTATION: Final = f"{GROUP}/pause"
 """Present with any value on a TradingBot: no new exposure, as `spec.paused` does."""
@@ -22,3 +22,15 @@ MAX_BOT_NAME_LENGTH: Final = 40
 """A StatefulSet's pods carry `<name>-<revision hash>` as a label value of 63 characters; 40 leaves room."""
 
 MAX_ACCOUNT_NAME_LENGTH: Final = 63
+
+ACCOUNT_ANNOTATION: Final = f"{GROUP}/account"
+"""On a bot's pod: the BrokerAccount it trades on."""
+
+SYMBOLS_ANNOTATION: Final = f"{GROUP}/symbols"
+"""On a bot's pod: the symbols it was started with, so that no second pod trades them before it is gone."""
+
+MANIFEST_DIGEST_ANNOTATION: Final = f"{GROUP}/manifest-digest"
+"""On every child: sha256 of what the operator last asked for, so that a field it no longer wants is removed."""
+
+BOT_UID_ANNOTATION: Final = f"{GROUP}/bot-uid"
+"""On every child: the uid of its TradingBot, so that a child is never taken for a namesake's."""

@@ -85,7 +85,5 @@ Symbol = Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9]{0,9}(\.[A-Z]{1,2})?$", ma
 ObjectName = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", min_length=1, max_length=63)]
 """A Kubernetes object's name (RFC 1123 label)."""
 
-QuantityString = Annotated[
-    str, Field(pattern=r"^[0-9]{1,9}(\.[0-9]{1,3})?(Ki|Mi|Gi|Ti|Pi|k|M|G|T|P)?$", max_length=16)
-]
+QuantityString = Annotated[str, Field(pattern=r"^[0-9]{1,9}(\.[0-9]{1,3})?(Ki|Mi|Gi|Ti|Pi|k|M|G|T|P)?$", max_length=16)]
 """A Kubernetes quantity of storage: 1Gi, 500Mi."""

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 from tradingbot_api.broker_account import BrokerEnvironment, BrokerProvider, DataFeed, Url
 from tradingbot_api.model import ApiModel, ObjectName, PositiveAmount, Symbol
 from tradingbot_api.tradingbot import (
+    ExecutionSpec,
     Mode,
     OnControlPlaneLoss,
     OnDelete,
@@ -78,6 +79,8 @@ class RuntimeConfig(ApiModel):
     """The most this bot may hold, in account currency."""
     risk: RiskLimits = RiskLimits()
     """Limits checked before every order."""
+    execution: ExecutionSpec = ExecutionSpec()
+    """How targets become orders."""
     on_kill: OnKill = OnKill.CANCEL_ORDERS
     """What a kill does."""
     on_delete: OnDelete = OnDelete.CANCEL_ORDERS

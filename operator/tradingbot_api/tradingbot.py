@@ -120,6 +120,24 @@ class RiskLimits(ApiModel):
     """How far from the last price an order's limit may be, in percent."""
 
 
+class OrderKind(StrEnum):
+    """Which orders the bot sends."""
+
+    LIMIT = "limit"
+    MARKET = "market"
+
+
+class ExecutionSpec(ApiModel):
+    """How targets become orders."""
+
+    order_type: OrderKind = OrderKind.LIMIT
+    """limit (a day order near the last price) or market."""
+    limit_offset_bps: Annotated[int, Field(ge=-500, le=500)] = 10
+    """Distance of the limit from the last price, in basis points: above 0 crosses the spread, below 0 rests."""
+    min_trade_percent: Percent = Decimal("1")
+    """Trades smaller than this, in percent of the capital, are left out; a full exit never is."""
+
+
 class StorageSpec(ApiModel):
     """The volume that holds the bot's state."""
 
@@ -127,7 +145,9 @@ class StorageSpec(ApiModel):
         json_schema_extra={
             "x-kubernetes-validations": [
                 cel(
-                    "quantity(self.size).compareTo(quantity(oldSelf.size)) >= 0",
+                    # The API server checks a field's default `{}` before it fills in the size.
+                    "!has(self.size) || !has(oldSelf.size)"
+                    " || quantity(self.size).compareTo(quantity(oldSelf.size)) >= 0",
                     "size cannot shrink: a volume only grows; write the former size or a larger one",
                 ),
                 cel(
@@ -163,13 +183,9 @@ IntOrString = Annotated[int | str, Field(json_schema_extra={"x-kubernetes-int-or
 class Resources(ApiModel):
     """CPU and memory, as in a container."""
 
-    requests: Annotated[dict[str, IntOrString], Field(json_schema_extra=_KEY_VALUE)] = Field(
-        default_factory=dict
-    )
+    requests: Annotated[dict[str, IntOrString], Field(json_schema_extra=_KEY_VALUE)] = Field(default_factory=dict)
     """What is reserved."""
-    limits: Annotated[dict[str, IntOrString], Field(json_schema_extra=_KEY_VALUE)] = Field(
-        default_factory=dict
-    )
+    limits: Annotated[dict[str, IntOrString], Field(json_schema_extra=_KEY_VALUE)] = Field(default_factory=dict)
     """What may be used at most."""
 
 
@@ -209,6 +225,8 @@ class TradingBotSpec(ApiModel):
     """The PromotionGate that must pass; needed for live."""
     risk: RiskLimits = RiskLimits()
     """Limits checked before every order."""
+    execution: ExecutionSpec = ExecutionSpec()
+    """How targets become orders."""
     on_kill: OnKill = OnKill.CANCEL_ORDERS
     """CancelOrders cancels open orders and opens nothing; Flatten also closes the bot's positions."""
     on_delete: OnDelete = OnDelete.CANCEL_ORDERS
@@ -219,9 +237,7 @@ class TradingBotSpec(ApiModel):
     """No new exposure while true; exits still work."""
     image: Annotated[str, Field(min_length=1, max_length=512, pattern=r"^\S+$")] | None = None
     """Runtime image; the operator's default when absent. Own strategies come in an own image."""
-    image_pull_policy: Annotated[str, Field(pattern="^(Always|IfNotPresent|Never)$", max_length=16)] = (
-        "IfNotPresent"
-    )
+    image_pull_policy: Annotated[str, Field(pattern="^(Always|IfNotPresent|Never)$", max_length=16)] = "IfNotPresent"
     """Always, IfNotPresent or Never."""
     image_pull_secrets: Annotated[list[ImagePullSecret], Field(max_length=8)] = Field(default_factory=list)
     """Secrets to pull the image with."""
@@ -229,21 +245,17 @@ class TradingBotSpec(ApiModel):
     """The volume that holds the bot's state."""
     resources: Resources = Resources()
     """CPU and memory of the bot's container; small defaults where absent."""
-    node_selector: Annotated[dict[str, str], Field(json_schema_extra=_KEY_VALUE)] = Field(
-        default_factory=dict
-    )
+    node_selector: Annotated[dict[str, str], Field(json_schema_extra=_KEY_VALUE)] = Field(default_factory=dict)
     """As in a pod."""
     tolerations: Annotated[list[Toleration], Field(max_length=32)] = Field(default_factory=list)
     """As in a pod."""
-    affinity: Annotated[
-        dict[str, Any], Field(json_schema_extra={"x-kubernetes-preserve-unknown-fields": True})
-    ] = Field(default_factory=dict)
+    affinity: Annotated[dict[str, Any], Field(json_schema_extra={"x-kubernetes-preserve-unknown-fields": True})] = (
+        Field(default_factory=dict)
+    )
     """As in a pod."""
     pod_labels: Annotated[dict[str, str], Field(json_schema_extra=_KEY_VALUE)] = Field(default_factory=dict)
     """More labels for the bot's pod; those of this project and of Kubernetes cannot be set."""
-    pod_annotations: Annotated[dict[str, str], Field(json_schema_extra=_KEY_VALUE)] = Field(
-        default_factory=dict
-    )
+    pod_annotations: Annotated[dict[str, str], Field(json_schema_extra=_KEY_VALUE)] = Field(default_factory=dict)
     """More annotations for the bot's pod."""
 
 

@@ -1,0 +1,104 @@
+"""From target weights and holdings to intents: what would have to be bought or sold. Orders nothing itself.
+
+Whole shares, long only in this version. Exits come before entries, so that what they free can be used.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import ROUND_DOWN, Decimal
+
+from tradingbot_runtime.core.orders import Order
+from tradingbot_runtime.core.portfolio import Portfolio
+from tradingbot_runtime.core.values import Side
+
+_ZERO = Decimal(0)
+_CENT = Decimal("0.01")
+_BASIS_POINT = Decimal("0.0001")
+
+
+@dataclass(frozen=True)
+class Execution:
+    """How intents become orders. `limit_offset_bps` above zero crosses the spread, below zero rests behind it."""
+
+    use_market_orders: bool
+    limit_offset_bps: int
+    min_trade_percent: Decimal
+
+
+@dataclass(frozen=True)
+class Intent:
+    """A wish to trade: shares of a symbol, at the last price seen, with a limit price or None for market."""
+
+    symbol: str
+    side: Side
+    qty: Decimal
+    price: Decimal
+    limit_price: Decimal | None
+    reason: str
+
+    @property
+    def reducing(self) -> bool:
+        """Whether it only makes a position smaller (long only: every sell does)."""
+        return self.side is Side.SELL
+
+
+@dataclass(frozen=True)
+class Allocation:
+    """What to trade now, and which open orders no longer lead to the targets."""
+
+    intents: tuple[Intent, ...]
+    obsolete: tuple[Order, ...]
+
+
+def allocate(
+    weights: Mapping[str, Decimal],
+    prices: Mapping[str, Decimal],
+    portfolio: Portfolio,
+    open_orders: Mapping[str, Order],
+    capital: Decimal,
+    execution: Execution,
+) -> Allocation:
+    """Compares targets with holdings, symbol by symbol.
+
+    `weights` are shares of the capital; a symbol that is absent keeps what it has. A symbol with an open order
+    (in `open_orders`) gets no second one: the order is kept while it still goes the right way, or is obsolete.
+    """
+    intents: list[Intent] = []
+    obsolete: list[Order] = []
+    for symbol in sorted(weights):
+        price = prices.get(symbol)
+        if price is None or price <= 0:
+            continue
+        wanted = _wanted(weights[symbol], price, portfolio.qty(symbol), capital, execution)
+        order = open_orders.get(symbol)
+        if order is not None:
+            if wanted == 0 or (wanted > 0) != (order.side is Side.BUY):
+                obsolete.append(order)
+        elif wanted != 0:
+            intents.append(_intent(symbol, wanted, price, weights[symbol], execution))
+    return Allocation(tuple(sorted(intents, key=lambda intent: not intent.reducing)), tuple(obsolete))
+
+
+def _wanted(weight: Decimal, price: Decimal, held: Decimal, capital: Decimal, execution: Execution) -> Decimal:
+    target = (max(weight, _ZERO) * capital / price).to_integral_value(rounding=ROUND_DOWN)
+    wanted = target - held
+    if target != 0 and abs(wanted) * price < capital * execution.min_trade_percent / 100:
+        return _ZERO  # too small to be worth its costs; a full exit is never too small
+    return wanted
+
+
+def _intent(symbol: str, wanted: Decimal, price: Decimal, weight: Decimal, execution: Execution) -> Intent:
+    side = Side.BUY if wanted > 0 else Side.SELL
+    return Intent(
+        symbol=symbol,
+        side=side,
+        qty=abs(wanted),
+        price=price,
+        limit_price=None if execution.use_market_orders else _limit_price(side, price, execution),
+        reason=f"target weight {weight:.4f}",
+    )
+
+
+def _limit_price(side: Side, price: Decimal, execution: Execution) -> Decimal:
+    offset = _BASIS_POINT * execution.limit_offset_bps * (1 if side is Side.BUY else -1)
+    return max((price * (1 + offset)).quantize(_CENT), _CENT)

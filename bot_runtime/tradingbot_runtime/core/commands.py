@@ -1,0 +1,111 @@
+"""What the core asks for. Whoever carries them out first commits every Journal of one decision, all in one
+transaction, and only then does the rest, in order."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from tradingbot_runtime.core.kill import KillState
+from tradingbot_runtime.core.orders import Fill, Order
+
+
+@dataclass(frozen=True)
+class PutOrder:
+    """The order's newest state."""
+
+    order: Order
+
+
+@dataclass(frozen=True)
+class PutFill:
+    """A new fill."""
+
+    fill: Fill
+
+
+@dataclass(frozen=True)
+class PutKill:
+    """The kill latch's newest state."""
+
+    kill: KillState
+
+
+@dataclass(frozen=True)
+class PutCheckpoint:
+    """A small document of the engine's, by name, as JSON text."""
+
+    name: str
+    document: str
+
+
+Change = PutOrder | PutFill | PutKill | PutCheckpoint
+
+
+@dataclass(frozen=True)
+class Journal:
+    """One line of the journal, with the changes of state that stand or fall with it."""
+
+    kind: str
+    detail: Mapping[str, str] = field(default_factory=dict)
+    changes: tuple[Change, ...] = ()
+
+
+@dataclass(frozen=True)
+class SubmitOrder:
+    """Send this order, once, under its own id, if `Engine.may_send` still says so at the last moment."""
+
+    order: Order
+
+
+@dataclass(frozen=True)
+class QueryOrder:
+    """Ask the broker about an order by its client_order_id, not before `after_seconds` of machine time.
+
+    An answer comes back as QueryAnswered; no answer, as SubmitInDoubt, and the core asks again.
+    """
+
+    client_order_id: str
+    after_seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class CancelOrder:
+    """Cancel one order at the broker; safe to repeat."""
+
+    client_order_id: str
+    broker_id: str
+
+
+@dataclass(frozen=True)
+class ClosePosition:
+    """Ask the broker to close what it holds of a symbol, at most `qty` shares; it never oversells."""
+
+    symbol: str
+    qty: str
+
+
+@dataclass(frozen=True)
+class TakeSnapshot:
+    """Read the broker's books: figures, positions, all open orders, and every order whose client_order_id begins
+    with `prefix` and that was created after `since` (market time; None: ever)."""
+
+    reason: str
+    prefix: str
+    since: datetime | None = None
+
+
+@dataclass(frozen=True)
+class ReadBars:
+    """Read the last bars of every symbol."""
+
+
+@dataclass(frozen=True)
+class Notice:
+    """Something a person should know: a log line, counted."""
+
+    severity: str
+    name: str
+    message: str
+
+
+Command = Journal | SubmitOrder | QueryOrder | CancelOrder | ClosePosition | TakeSnapshot | ReadBars | Notice

@@ -1,0 +1,158 @@
+"""What can happen to a bot. The only way anything enters the core."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import pandas as pd
+
+from tradingbot_runtime.core.values import BrokerFigures, BrokerOrder, BrokerSnapshot, MarketClock
+
+
+@dataclass(frozen=True)
+class ClockRead:
+    """The broker's clock was read."""
+
+    clock: MarketClock
+
+
+@dataclass(frozen=True)
+class BarsClosed:
+    """A bar ended. `frames` holds per symbol the last bars, oldest first, closed ones only.
+
+    Columns open, high, low, close, volume; the index is the bars' start in UTC. A symbol without bars is absent.
+    """
+
+    bar_at: datetime
+    frames: Mapping[str, pd.DataFrame] = field(compare=False)
+
+
+@dataclass(frozen=True)
+class BarsFailed:
+    """The bars could not be read."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class SnapshotTaken:
+    """The broker's books were read."""
+
+    snapshot: BrokerSnapshot
+
+
+@dataclass(frozen=True)
+class SnapshotFailed:
+    """The broker's books could not be read: counts as unclean."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class FiguresRead:
+    """The account's money was read."""
+
+    figures: BrokerFigures
+
+
+@dataclass(frozen=True)
+class TradeUpdate:
+    """The broker said something of an order, by its stream."""
+
+    event: str
+    order: BrokerOrder
+
+
+@dataclass(frozen=True)
+class SubmitAcknowledged:
+    """The broker took an order."""
+
+    order: BrokerOrder
+
+
+@dataclass(frozen=True)
+class SubmitRejected:
+    """The broker refused an order for good."""
+
+    client_order_id: str
+    message: str
+
+
+@dataclass(frozen=True)
+class SubmitInDoubt:
+    """No answer: the order may or may not be at the broker."""
+
+    client_order_id: str
+    message: str
+
+
+@dataclass(frozen=True)
+class QueryAnswered:
+    """The broker answered a question about an order; None when it knows no such order."""
+
+    client_order_id: str
+    order: BrokerOrder | None
+
+
+@dataclass(frozen=True)
+class StreamConnected:
+    """Trade updates flow again; what was missed meanwhile must be read."""
+
+
+@dataclass(frozen=True)
+class StreamLost:
+    """Trade updates have stopped."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class KillSeen:
+    """The kill annotation is present, on `scope` TradingBot or BrokerAccount."""
+
+    reason: str
+    scope: str
+
+
+@dataclass(frozen=True)
+class PauseSeen:
+    """Whether a pause is asked for."""
+
+    paused: bool
+
+
+@dataclass(frozen=True)
+class BotDeleted:
+    """The TradingBot is being deleted."""
+
+
+@dataclass(frozen=True)
+class ControlPlaneSeen:
+    """The bot's own TradingBot could be read."""
+
+
+@dataclass(frozen=True)
+class Tick:
+    """Time passed."""
+
+
+Event = (
+    ClockRead
+    | BarsClosed
+    | BarsFailed
+    | SnapshotTaken
+    | SnapshotFailed
+    | FiguresRead
+    | TradeUpdate
+    | SubmitAcknowledged
+    | SubmitRejected
+    | SubmitInDoubt
+    | QueryAnswered
+    | StreamConnected
+    | StreamLost
+    | KillSeen
+    | PauseSeen
+    | BotDeleted
+    | ControlPlaneSeen
+    | Tick
+)

@@ -1,0 +1,56 @@
+"""The kill latch: what was seen, and how far the broker has confirmed it. Never goes back.
+
+A kill is journaled before anything else is done about it; it survives restarts and the removal of the annotation.
+"""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from tradingbot_runtime.core.values import BrokerSnapshot
+
+
+@dataclass(frozen=True)
+class KillState:
+    """One kill. Times are machine time; a step's time is set once the broker itself confirmed it."""
+
+    reason: str
+    scope: str
+    flatten: bool
+    observed_at: datetime
+    orders_cancelled_at: datetime | None = None
+    flat_at: datetime | None = None
+    open_orders: int | None = None
+    open_positions: int | None = None
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the broker has confirmed all that was asked."""
+        return self.orders_cancelled_at is not None and (not self.flatten or self.flat_at is not None)
+
+
+def confirm(kill: KillState, snapshot: BrokerSnapshot, prefix: str, held: frozenset[str], at: datetime) -> KillState:
+    """The kill after the broker's books were read at machine time `at`.
+
+    Counts only what is this bot's: orders whose id begins with `prefix`, positions of the symbols `held`.
+    """
+    open_orders = sum(
+        1 for order in snapshot.orders if order.client_order_id.startswith(prefix) and is_open(order.status)
+    )
+    open_positions = sum(1 for position in snapshot.positions if position.symbol in held and position.qty != 0)
+    cancelled = kill.orders_cancelled_at or (at if open_orders == 0 else None)
+    flat = kill.flat_at or (at if kill.flatten and open_orders == 0 and open_positions == 0 else None)
+    return replace(
+        kill,
+        open_orders=open_orders,
+        open_positions=open_positions,
+        orders_cancelled_at=cancelled,
+        flat_at=flat,
+    )
+
+
+_CLOSED = frozenset({"filled", "canceled", "expired", "rejected", "replaced", "done_for_day", "not_sent"})
+
+
+def is_open(status: str) -> bool:
+    """Whether an order in this status may still be filled. A status nobody knows counts as open."""
+    return status not in _CLOSED

@@ -1,0 +1,208 @@
+"""The life of an order as a table: state x event -> state.
+
+JOURNALED is durable before anything is sent. IN_DOUBT means a request may or may not have reached the broker; only
+the broker's answer to a question about the same client_order_id leads out of it, never a second order. What the
+table does not allow is an incident for the caller to record, never an exception.
+"""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+
+from tradingbot_runtime.core.values import BrokerOrder, OrderType, Side, TimeInForce
+
+
+class OrderState(StrEnum):
+    """Where an order is, in the bot's books. Alpaca's statuses, and three of our own."""
+
+    JOURNALED = "journaled"
+    """Ours: durable on the volume, perhaps being sent right now."""
+    IN_DOUBT = "in_doubt"
+    """Ours: sent, no answer; asked about until the broker answers."""
+    NOT_SENT = "not_sent"
+    """Ours: the broker has said, and said again, that it never saw the order."""
+    PENDING_NEW = "pending_new"
+    ACCEPTED = "accepted"
+    NEW = "new"
+    PARTIALLY_FILLED = "partially_filled"
+    PENDING_CANCEL = "pending_cancel"
+    PENDING_REPLACE = "pending_replace"
+    HELD = "held"
+    STOPPED = "stopped"
+    SUSPENDED = "suspended"
+    CALCULATED = "calculated"
+    ACCEPTED_FOR_BIDDING = "accepted_for_bidding"
+    PENDING_REVIEW = "pending_review"
+    DONE_FOR_DAY = "done_for_day"
+    FILLED = "filled"
+    CANCELED = "canceled"
+    EXPIRED = "expired"
+    REJECTED = "rejected"
+    REPLACED = "replaced"
+
+
+S = OrderState
+
+TERMINAL: frozenset[OrderState] = frozenset({S.NOT_SENT, S.FILLED, S.CANCELED, S.EXPIRED, S.REJECTED, S.REPLACED})
+
+UNANSWERED: frozenset[OrderState] = frozenset({S.JOURNALED, S.IN_DOUBT})
+"""States in which the broker has not said anything of this order yet."""
+
+_AT_BROKER = frozenset(S) - {S.JOURNALED, S.IN_DOUBT, S.NOT_SENT}
+_WORKING = _AT_BROKER - TERMINAL
+# Before the first fill an order wanders between these as exchange and broker talk to each other.
+_UNFILLED = _WORKING - {S.PARTIALLY_FILLED}
+
+TRANSITIONS: dict[OrderState, frozenset[OrderState]] = {
+    # An answer may skip states: an order can be filled before its acknowledgement is read.
+    S.JOURNALED: _AT_BROKER | {S.IN_DOUBT, S.NOT_SENT},
+    S.IN_DOUBT: _AT_BROKER | {S.NOT_SENT},
+    # A request that was still on its way when the broker said "unknown" may arrive: it is ours, and adopted.
+    S.NOT_SENT: _AT_BROKER,
+    **dict.fromkeys(_UNFILLED, _AT_BROKER),
+    # Once something is filled an order is never new again, and cannot be rejected as a whole.
+    S.PARTIALLY_FILLED: frozenset(
+        {
+            S.PARTIALLY_FILLED,
+            S.PENDING_CANCEL,
+            S.PENDING_REPLACE,
+            S.DONE_FOR_DAY,
+            S.STOPPED,
+            S.SUSPENDED,
+            S.CALCULATED,
+            S.FILLED,
+            S.CANCELED,
+            S.EXPIRED,
+            S.REPLACED,
+        }
+    ),
+    **{state: frozenset[OrderState]() for state in TERMINAL if state is not S.NOT_SENT},
+}
+
+
+@dataclass(frozen=True)
+class Order:
+    """One order in the bot's books. Quantities in shares, prices in account currency, times in market time."""
+
+    client_order_id: str
+    symbol: str
+    side: Side
+    type: OrderType
+    qty: Decimal
+    time_in_force: TimeInForce
+    state: OrderState
+    created_at: datetime
+    limit_price: Decimal | None = None
+    arrival_price: Decimal | None = None
+    """The last price when the order was decided: what slippage is measured against."""
+    broker_id: str | None = None
+    filled_qty: Decimal = Decimal(0)
+    filled_average_price: Decimal | None = None
+    reason: str = ""
+    """Why the order was made, or why the broker refused it."""
+    reducing: bool = False
+    """Whether the order only makes a position smaller."""
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether nothing more can happen to the order."""
+        return self.state in TERMINAL
+
+    @property
+    def remaining_qty(self) -> Decimal:
+        """Shares that may still be filled."""
+        return Decimal(0) if self.is_terminal else self.qty - self.filled_qty
+
+
+@dataclass(frozen=True)
+class Fill:
+    """A change of a holding: what one trade update, or the difference to the broker's books, added.
+
+    `sequence` counts the fills of an order, so (client_order_id, sequence) names a fill for ever. A correction by
+    reconciliation has no order: its client_order_id is empty and its reason says what differed.
+    """
+
+    client_order_id: str
+    sequence: int
+    symbol: str
+    signed_qty: Decimal
+    price: Decimal
+    at: datetime
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Advance:
+    """What a broker's word did to an order: the order after it, the new fill, or why it was impossible."""
+
+    order: Order
+    fill: Fill | None = None
+    blocked: str | None = None
+
+
+def advance(order: Order, seen: BrokerOrder, at: datetime, fills_before: int) -> Advance:
+    """Applies what the broker says of an order, in any order and however often it is said.
+
+    Fills are taken from the cumulative filled quantity, so a doubled, reordered or missing trade update adds
+    nothing twice and loses nothing. `at` is market time; `fills_before` is how many fills the order has so far.
+    """
+    fill = _new_fill(order, seen, at, fills_before)
+    state, blocked = _next_state(order, seen)
+    after = replace(
+        order,
+        broker_id=seen.broker_id or order.broker_id,
+        state=state,
+        filled_qty=max(order.filled_qty, seen.filled_qty),
+        filled_average_price=seen.filled_average_price if fill else order.filled_average_price,
+    )
+    return Advance(order=after, fill=fill, blocked=blocked)
+
+
+def _next_state(order: Order, seen: BrokerOrder) -> tuple[OrderState, str | None]:
+    try:
+        target = OrderState(seen.status)
+    except ValueError:
+        return order.state, f"the broker reports a status we do not know: {seen.status!r}"
+    if target is order.state or target in TRANSITIONS[order.state]:
+        return target, None
+    if target not in TERMINAL and seen.filled_qty <= order.filled_qty:
+        # An older word that arrives late (new after filled): true once, and nothing to act on now.
+        return order.state, None
+    return order.state, f"{order.state} cannot become {target}"
+
+
+def _new_fill(order: Order, seen: BrokerOrder, at: datetime, fills_before: int) -> Fill | None:
+    added = seen.filled_qty - order.filled_qty
+    if added <= 0 or seen.filled_average_price is None:
+        return None
+    paid_before = order.filled_qty * (order.filled_average_price or Decimal(0))
+    price = (seen.filled_qty * seen.filled_average_price - paid_before) / added
+    sign = 1 if order.side is Side.BUY else -1
+    return Fill(
+        client_order_id=order.client_order_id,
+        sequence=fills_before + 1,
+        symbol=order.symbol,
+        signed_qty=sign * added,
+        price=price,
+        at=at,
+    )
+
+
+def client_order_id(bot_uid: str, mode: str, epoch: int, sequence: int) -> str:
+    """The id of the bot's n-th order: the same order has the same id after any restart, and no other order has it."""
+    return f"{client_order_id_prefix(bot_uid, mode)}{epoch}-{sequence:08d}"
+
+
+def client_order_id_prefix(bot_uid: str, mode: str) -> str:
+    """What every id of this bot in this mode begins with; at most 48 characters."""
+    return f"tb-{bot_uid}-{mode[0]}-"
+
+
+def sequence_of(order_id: str, bot_uid: str, mode: str) -> int | None:
+    """The sequence number in one of our ids, or None when the id is not this bot's."""
+    prefix = client_order_id_prefix(bot_uid, mode)
+    if not order_id.startswith(prefix):
+        return None
+    _, _, sequence = order_id[len(prefix) :].rpartition("-")
+    return int(sequence) if sequence.isdigit() else None

@@ -1,0 +1,96 @@
+"""The bot's books against the broker's. The broker wins; every difference is named with both sides.
+
+Compares and proposes; the engine decides what to record and when. Someone else's order is named, never touched.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+
+from tradingbot_runtime.core.kill import is_open
+from tradingbot_runtime.core.orders import UNANSWERED, Order
+from tradingbot_runtime.core.portfolio import Portfolio
+from tradingbot_runtime.core.values import BrokerPosition, BrokerSnapshot
+
+_ZERO = Decimal(0)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One difference: its class, what it is about, and both sides."""
+
+    kind: str
+    subject: str
+    ours: str
+    brokers: str
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.subject}: ours {self.ours}, broker's {self.brokers}"
+
+
+@dataclass(frozen=True)
+class PositionDifference:
+    """A holding that differs, in shares."""
+
+    symbol: str
+    ours: Decimal
+    brokers: Decimal
+    brokers_price: Decimal
+
+    def described(self) -> Difference:
+        """The difference by its class."""
+        kind = "quantity"
+        if self.ours == 0:
+            kind = "missing_internal"
+        elif self.brokers == 0:
+            kind = "missing_broker"
+        return Difference(kind, self.symbol, str(self.ours), str(self.brokers))
+
+
+def position_differences(
+    portfolio: Portfolio, positions: tuple[BrokerPosition, ...], symbols: frozenset[str]
+) -> tuple[PositionDifference, ...]:
+    """Holdings of the bot's own symbols that differ from the broker's."""
+    theirs = {position.symbol: position for position in positions}
+    return tuple(
+        PositionDifference(
+            symbol=symbol,
+            ours=portfolio.qty(symbol),
+            brokers=theirs[symbol].qty if symbol in theirs else _ZERO,
+            brokers_price=theirs[symbol].average_entry_price if symbol in theirs else _ZERO,
+        )
+        for symbol in sorted(symbols | set(portfolio.holdings))
+        if portfolio.qty(symbol) != (theirs[symbol].qty if symbol in theirs else _ZERO)
+    )
+
+
+@dataclass(frozen=True)
+class OrderFindings:
+    """What the broker's list says of the bot's orders."""
+
+    differences: tuple[Difference, ...]
+    to_ask: tuple[str, ...]
+    """Our orders that the list does not show: ask by client_order_id."""
+    strangers: tuple[Difference, ...]
+    """Open orders in our symbols that are not ours: seen, named, never touched, not counted as unclean."""
+
+
+def order_findings(
+    orders: Mapping[str, Order], snapshot: BrokerSnapshot, prefix: str, symbols: frozenset[str]
+) -> OrderFindings:
+    """Compares the orders after the snapshot's own words were applied to them."""
+    theirs = {order.client_order_id: order for order in snapshot.orders}
+    differences: list[Difference] = []
+    to_ask: list[str] = []
+    for order in orders.values():
+        seen = theirs.get(order.client_order_id)
+        if seen is not None and order.is_terminal and is_open(seen.status):
+            differences.append(Difference("terminal_but_open", order.client_order_id, order.state.value, seen.status))
+        if seen is None and not order.is_terminal and order.state not in UNANSWERED:
+            to_ask.append(order.client_order_id)
+    strangers = tuple(
+        Difference("unknown_at_broker", f"{seen.symbol} order {seen.broker_id}", "not ours", seen.status)
+        for seen in snapshot.orders
+        if not seen.client_order_id.startswith(prefix) and seen.symbol in symbols and is_open(seen.status)
+    )
+    return OrderFindings(tuple(differences), tuple(to_ask), strangers)

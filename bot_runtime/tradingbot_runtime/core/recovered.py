@@ -1,0 +1,21 @@
+"""What the volume gives back at start-up. Read by the engine once."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from tradingbot_runtime.core.kill import KillState
+from tradingbot_runtime.core.orders import Fill, Order
+
+
+@dataclass(frozen=True)
+class Recovered:
+    """State as the last committed transaction left it; empty for a bot's first start."""
+
+    orders: tuple[Order, ...] = ()
+    """Every order of this mode, oldest first."""
+    fills: tuple[Fill, ...] = ()
+    """Every fill of this mode, oldest first."""
+    kill: KillState | None = None
+    """The kill in force."""
+    checkpoints: Mapping[str, str] = field(default_factory=dict)
+    """The engine's own small documents, by name."""

@@ -1,0 +1,1 @@
+"""Strategies: pure functions from bars to target weights. They see no account, no clock and no broker."""

@@ -1,0 +1,130 @@
+"""Portfolio, breaker, bars, and the comparison with the broker's books."""
+
+from decimal import Decimal
+
+import pandas as pd
+import pytest
+from builders import OPEN, UID, a_position, a_snapshot, a_word, an_order, bars
+from hypothesis import given
+from hypothesis import strategies as st
+from tradingbot_runtime.core.bars import defect, usable_closes
+from tradingbot_runtime.core.kill import KillState, confirm, is_open
+from tradingbot_runtime.core.orders import Fill, OrderState, client_order_id_prefix
+from tradingbot_runtime.core.portfolio import Portfolio
+from tradingbot_runtime.core.reconcile import order_findings, position_differences
+from tradingbot_runtime.core.risk import Limits, RiskLedger
+
+LIMITS = Limits(daily_loss=Decimal("0.03"), drawdown=Decimal("0.15"))
+CAPITAL = Decimal(10000)
+
+
+def a_fill(qty: str, price: str, symbol: str = "AAPL") -> Fill:
+    return Fill("id", 1, symbol, Decimal(qty), Decimal(price), OPEN)
+
+
+@given(st.lists(st.tuples(st.integers(-50, 50).filter(bool), st.integers(1, 500)), max_size=40))
+def test_holdings_are_the_sum_of_fills_and_profit_is_what_selling_all_would_bring(trades: list[tuple[int, int]]) -> None:
+    portfolio = Portfolio.of(a_fill(str(qty), str(price)) for qty, price in trades)
+    held = sum(qty for qty, _ in trades)
+    assert portfolio.qty("AAPL") == held
+    last = Decimal(77)
+    assert portfolio.profit({"AAPL": last}) == sum(qty * (last - price) for qty, price in trades)
+
+
+def test_the_average_price_is_of_what_is_left() -> None:
+    portfolio = Portfolio.of([a_fill("10", "100"), a_fill("10", "110"), a_fill("-5", "200")])
+    assert portfolio.holdings["AAPL"].average_entry_price == 105
+    turned = portfolio.after(a_fill("-20", "90"))
+    assert (turned.qty("AAPL"), turned.holdings["AAPL"].average_entry_price) == (-5, 90)
+
+
+def test_a_holding_without_a_price_counts_at_cost() -> None:
+    assert Portfolio.of([a_fill("10", "100")]).value({}) == 1000
+
+
+def test_the_daily_loss_trips_for_the_session_and_the_gap_overnight_counts() -> None:
+    ledger = RiskLedger().observe("2026-03-02", Decimal(100), CAPITAL, LIMITS)
+    gapped = ledger.observe("2026-03-03", Decimal(-200), CAPITAL, LIMITS)
+    assert gapped.tripped == "DailyLossLimit"
+    assert gapped.observe("2026-03-04", Decimal(-200), CAPITAL, LIMITS).tripped is None
+
+
+def test_the_drawdown_trips_for_good() -> None:
+    ledger = RiskLedger().observe("2026-03-02", Decimal(2000), CAPITAL, LIMITS)
+    down = ledger.observe("2026-03-03", Decimal(500), CAPITAL, LIMITS)
+    assert down.tripped == "DrawdownLimit"
+    assert down.observe("2026-03-09", Decimal(5000), CAPITAL, LIMITS).tripped == "DrawdownLimit"
+
+
+def test_the_breaker_survives_a_restart() -> None:
+    ledger = RiskLedger().observe("2026-03-02", Decimal("-400.5"), CAPITAL, LIMITS)
+    ledger = ledger.observe("2026-03-02", Decimal("-1900"), CAPITAL, LIMITS)
+    assert RiskLedger.from_json(ledger.to_json()) == ledger
+    assert RiskLedger.from_json(None) == RiskLedger()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "name"),
+    [
+        (lambda f: f.drop(columns="volume"), "missing_columns"),
+        (lambda f: pd.concat([f, f.tail(1)]), "duplicate_timestamps"),
+        (lambda f: f.iloc[::-1], "non_monotonic_index"),
+        (lambda f: f.assign(close=float("nan")), "null_values"),
+        (lambda f: f.assign(low=0.0), "non_positive_prices"),
+        (lambda f: f.assign(volume=-1.0), "negative_volume"),
+        (lambda f: f.assign(high=1.0), "invalid_ohlc_bounds"),
+        (lambda f: f, None),
+    ],
+)
+def test_each_defect_of_bars_has_its_name(spoil, name: str | None) -> None:  # type: ignore[no-untyped-def]
+    assert defect(spoil(bars({"AAPL": [100, 101, 102]})["AAPL"])) == name
+
+
+def test_a_bad_symbol_is_left_out_and_the_others_stay() -> None:
+    frames = bars({"AAPL": [100, 101], "MSFT": [-1, 2]}) | {"NVDA": pd.DataFrame()}
+    good, bad = usable_closes(frames, frozenset({"AAPL", "MSFT", "NVDA", "TSLA"}))
+    assert {symbol: close for symbol, (close, _) in good.items()} == {"AAPL": Decimal("101.0")}
+    assert bad == {"MSFT": "non_positive_prices", "NVDA": "no_data", "TSLA": "no_data"}
+
+
+def test_differences_of_positions_by_their_class() -> None:
+    ours = Portfolio.of([a_fill("10", "100"), a_fill("5", "50", "MSFT"), a_fill("1", "9", "NVDA")])
+    theirs = (a_position("AAPL", "10"), a_position("MSFT", "6"), a_position("TSLA", "2"), a_position("GLD", "9"))
+    found = position_differences(ours, theirs, frozenset({"AAPL", "MSFT", "NVDA", "TSLA"}))
+    assert [(d.described().kind, d.symbol) for d in found] == [
+        ("quantity", "MSFT"),
+        ("missing_broker", "NVDA"),
+        ("missing_internal", "TSLA"),
+    ]
+    assert str(found[0].described()) == "quantity MSFT: ours 5, broker's 6"
+
+
+def test_what_the_broker_s_list_says_of_our_orders() -> None:
+    working = an_order(1, state=OrderState.NEW)
+    ended = an_order(2, state=OrderState.CANCELED)
+    doubtful = an_order(3, state=OrderState.IN_DOUBT)
+    orders = {order.client_order_id: order for order in (working, ended, doubtful)}
+    stranger = a_word(an_order(9), "new", client_order_id="someone-else")
+    far = a_word(an_order(9), "new", client_order_id="far", symbol="GLD")
+    snapshot = a_snapshot(orders=[a_word(ended, "new"), stranger, far])
+    found = order_findings(orders, snapshot, client_order_id_prefix(UID, "paper"), frozenset({"AAPL"}))
+    assert [difference.kind for difference in found.differences] == ["terminal_but_open"]
+    assert found.to_ask == (working.client_order_id,)
+    assert [difference.kind for difference in found.strangers] == ["unknown_at_broker"]
+
+
+def test_a_kill_is_confirmed_step_by_step_and_never_goes_back() -> None:
+    prefix, moment = client_order_id_prefix(UID, "paper"), OPEN
+    kill = KillState("now", "TradingBot", flatten=True, observed_at=moment)
+    mine = a_snapshot([a_position("AAPL", "5")], [a_word(an_order(), "new")])
+    kill = confirm(kill, mine, prefix, frozenset({"AAPL"}), moment)
+    assert (kill.open_orders, kill.open_positions, kill.is_done) == (1, 1, False)
+    kill = confirm(kill, a_snapshot([a_position("AAPL", "5")]), prefix, frozenset({"AAPL"}), moment)
+    assert kill.orders_cancelled_at == moment and not kill.is_done
+    kill = confirm(kill, a_snapshot([a_position("GLD", "5")]), prefix, frozenset({"AAPL"}), moment)
+    assert kill.is_done
+    assert confirm(kill, mine, prefix, frozenset({"AAPL"}), moment).is_done
+
+
+def test_a_status_nobody_knows_counts_as_open() -> None:
+    assert is_open("quantum") and not is_open("filled")
