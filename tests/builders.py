@@ -6,6 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 import pandas as pd
+
 from tradingbot_api import RuntimeConfig
 from tradingbot_runtime.core.orders import Order, OrderState, client_order_id
 from tradingbot_runtime.core.values import (

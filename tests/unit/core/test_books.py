@@ -4,9 +4,10 @@ from decimal import Decimal
 
 import pandas as pd
 import pytest
-from builders import OPEN, UID, a_position, a_snapshot, a_word, an_order, bars
 from hypothesis import given
 from hypothesis import strategies as st
+
+from builders import OPEN, UID, a_position, a_snapshot, a_word, an_order, bars
 from tradingbot_runtime.core.bars import defect, usable_closes
 from tradingbot_runtime.core.kill import KillState, confirm, is_open
 from tradingbot_runtime.core.orders import Fill, OrderState, client_order_id_prefix
@@ -23,7 +24,9 @@ def a_fill(qty: str, price: str, symbol: str = "AAPL") -> Fill:
 
 
 @given(st.lists(st.tuples(st.integers(-50, 50).filter(bool), st.integers(1, 500)), max_size=40))
-def test_holdings_are_the_sum_of_fills_and_profit_is_what_selling_all_would_bring(trades: list[tuple[int, int]]) -> None:
+def test_holdings_are_the_sum_of_fills_and_profit_is_what_selling_all_would_bring(
+    trades: list[tuple[int, int]],
+) -> None:
     portfolio = Portfolio.of(a_fill(str(qty), str(price)) for qty, price in trades)
     held = sum(qty for qty, _ in trades)
     assert portfolio.qty("AAPL") == held

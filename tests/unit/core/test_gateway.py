@@ -5,6 +5,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+
 from builders import OPEN, an_order
 from tradingbot_runtime.core.allocator import Execution, Intent, allocate
 from tradingbot_runtime.core.gateway import CHECKS, Gate, review

@@ -3,9 +3,10 @@
 from decimal import Decimal
 
 import pytest
-from builders import OPEN, UID, a_word, an_order
 from hypothesis import given
 from hypothesis import strategies as st
+
+from builders import OPEN, UID, a_word, an_order
 from tradingbot_runtime.core.orders import (
     TERMINAL,
     TRANSITIONS,
