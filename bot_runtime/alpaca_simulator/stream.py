@@ -1,0 +1,78 @@
+"""The trade-update stream of one connection: frames in, frames out.
+
+No sockets: whoever has one feeds it what arrives and sends what it returns. Nothing is replayed.
+"""
+
+from __future__ import annotations
+
+import json
+from uuid import UUID
+
+from alpaca_simulator.exchange import TradeUpdate
+from alpaca_simulator.messages import json_bytes
+from alpaca_simulator.rendering import trade_update_json
+from alpaca_simulator.rest import KeyRing
+
+TRADE_UPDATES = "trade_updates"
+LARGEST_FRAME_BYTES = 16 * 1024
+
+
+class StreamConnection:
+    """What one client of `/stream` has proved and listens to."""
+
+    def __init__(self, keys: KeyRing) -> None:
+        self._keys = keys
+        self.account_id: UUID | None = None
+        self.is_listening = False
+
+    def receive(self, frame: str | bytes) -> list[bytes]:
+        """The frames that answer a client's frame; what cannot be understood is answered with an error."""
+        message = _read(frame)
+        match message.get("action"):
+            case "authenticate":
+                data = message.get("data")
+                fields = data if isinstance(data, dict) else {}
+                return [self._authenticate(fields.get("key_id"), fields.get("secret_key"))]
+            case "auth":
+                return [self._authenticate(message.get("key"), message.get("secret"))]
+            case "listen":
+                return [self._listen(message.get("data"))]
+        return [_frame("error", {"action": "unknown", "status": "invalid", "error": "invalid message"})]
+
+    def update(self, update: TradeUpdate) -> bytes | None:
+        """The frame that tells `update`, None when this client is not to hear it."""
+        if not self.is_listening or update.account_id != self.account_id:
+            return None
+        return trade_update_frame(update)
+
+    def _authenticate(self, key_id: object, secret_key: object) -> bytes:
+        known = isinstance(key_id, str) and isinstance(secret_key, str)
+        account = self._keys.account(str(key_id), str(secret_key)) if known else None
+        if account is not None:
+            self.account_id = account.account_id
+        status = "unauthorized" if account is None else "authorized"
+        return _frame("authorization", {"action": "authenticate", "status": status})
+
+    def _listen(self, data: object) -> bytes:
+        if self.account_id is None:
+            return _frame("authorization", {"action": "listen", "status": "unauthorized"})
+        streams = data.get("streams") if isinstance(data, dict) else None
+        self.is_listening = isinstance(streams, list) and TRADE_UPDATES in streams
+        return _frame("listening", {"streams": [TRADE_UPDATES] if self.is_listening else []})
+
+
+def trade_update_frame(update: TradeUpdate) -> bytes:
+    """A trade update as the binary frame that carries it."""
+    return _frame(TRADE_UPDATES, trade_update_json(update))
+
+
+def _frame(stream: str, data: dict[str, object]) -> bytes:
+    return json_bytes({"stream": stream, "data": data})
+
+
+def _read(frame: str | bytes) -> dict[str, object]:
+    try:
+        message = json.loads(frame)
+    except (ValueError, RecursionError):
+        return {}
+    return message if isinstance(message, dict) else {}
