@@ -1,0 +1,3 @@
+module tradingbot/hack/cluster
+
+go 1.24.0
