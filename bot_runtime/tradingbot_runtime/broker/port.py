@@ -1,12 +1,12 @@
 """What the runtime needs of a broker, and how a broker can fail. Holds no protocol."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
 import pandas as pd
 
-from tradingbot_runtime.core.events import TradeUpdate
+from tradingbot_runtime.core.events import StreamConnected, TradeUpdate
 from tradingbot_runtime.core.orders import Order
 from tradingbot_runtime.core.values import BrokerFigures, BrokerOrder, BrokerPosition, MarketClock
 
@@ -76,6 +76,9 @@ class Broker(Protocol):
         """Per symbol the last `count` bars that ended at or before a moment of market time, oldest first."""
         ...
 
-    def trade_updates(self) -> AsyncIterator[TradeUpdate]:
-        """Trade updates from now on. Ends with BrokerUnavailable when the socket is lost or mute."""
+    def trade_updates(self) -> AsyncGenerator[StreamConnected | TradeUpdate, None]:
+        """One StreamConnected once updates flow, then trade updates.
+
+        Ends with BrokerUnavailable when the socket is lost or mute, with Unauthorized when the keys are refused.
+        """
         ...

@@ -1,0 +1,529 @@
+"""The bot's process: feeds events to the core, makes its decisions durable, then carries them out. Decides nothing.
+
+One loop, one queue: an event is handled, its journal is committed, and only then does anything leave for the broker.
+"""
+
+import asyncio
+import random
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from contextlib import aclosing, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import count
+from typing import Any, Final, TypeVar
+
+import pandas as pd
+import structlog
+
+from tradingbot_api import RuntimeConfig, RuntimeReport, TradingState
+from tradingbot_runtime import __version__
+from tradingbot_runtime.broker.port import Broker, BrokerError, OrderRejected, Unauthorized
+from tradingbot_runtime.broker.retries import Backoff
+from tradingbot_runtime.control.port import ControlPlane, ControlPlaneLost
+from tradingbot_runtime.core import commands as do
+from tradingbot_runtime.core import events as seen
+from tradingbot_runtime.core.engine import Engine
+from tradingbot_runtime.core.values import BrokerOrder, BrokerSnapshot, Now
+from tradingbot_runtime.ops import logs
+from tradingbot_runtime.ops.metrics import Metrics
+from tradingbot_runtime.state import Database, StateFailure
+
+MAX_WAITING_EVENTS: Final = 10_000
+MAX_WAITING_CONTROL_EVENTS: Final = 100
+MAX_WAITING_ORDERS: Final = 1_000
+STREAM_IS_STABLE_AFTER_SECONDS: Final = 30.0
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Timings:
+    """How often what is done, in seconds of machine time."""
+
+    tick_seconds: float = 0.5
+    figures_seconds: float = 5.0
+    finish_submits_seconds: float = 3.0
+    last_cancels_seconds: float = 5.0
+
+
+class CommitFailed(Exception):
+    """A decision could not be made durable. Of it, only its cancels may be carried out."""
+
+    def __init__(self, failure: StateFailure, cancels: Sequence[do.CancelOrder]) -> None:
+        super().__init__(str(failure))
+        self.failure = failure
+        self.cancels = tuple(cancels)
+
+
+class Decisions:
+    """Event in, commands out, with everything the engine journals on disk before anybody sees a command."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        database: Database,
+        metrics: Metrics,
+        machine_clock: Callable[[], datetime],
+    ) -> None:
+        self._engine = engine
+        self._database = database
+        self._metrics = metrics
+        self._machine_clock = machine_clock
+        self._market_time: datetime | None = None
+
+    def now(self) -> Now:
+        """Machine time, and the broker's clock as last read: it may jump, so nothing is added to it."""
+        return Now(machine=self._machine_clock(), market=self._market_time)
+
+    def on(self, event: seen.Event) -> list[do.Command]:
+        """What is left to do about an event once its journal is committed. Raises CommitFailed."""
+        if isinstance(event, seen.ClockRead):
+            self._market_time = event.clock.timestamp
+        now = self.now()
+        self._metrics.events.labels(type(event).__name__).inc()
+        commands = self._engine.handle(event, now)
+        entries = [command for command in commands if isinstance(command, do.Journal)]
+        rest: list[do.Command] = [command for command in commands if not isinstance(command, do.Journal)]
+        if entries:
+            try:
+                with self._metrics.commit_seconds.time():
+                    self._database.commit(entries, now)
+            except StateFailure as failure:
+                cancels = [command for command in rest if isinstance(command, do.CancelOrder)]
+                raise CommitFailed(failure, cancels) from failure
+        return rest
+
+
+class Errands:
+    """Carries one command out and brings back what came of it. Never raises: a failure is an event, too."""
+
+    def __init__(
+        self,
+        broker: Broker,
+        engine: Engine,
+        config: RuntimeConfig,
+        metrics: Metrics,
+        now: Callable[[], Now],
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._broker = broker
+        self._engine = engine
+        self._symbols = tuple(config.symbols)
+        self._timeframe = config.timeframe.value
+        self._metrics = metrics
+        self._now = now
+        self._sleep = sleep
+
+    async def run(self, command: do.Command) -> seen.Event | None:
+        """The event that tells the outcome; None where there is nothing to tell."""
+        match command:
+            case do.SubmitOrder():
+                return await self._submit(command)
+            case do.QueryOrder():
+                return await self._query(command)
+            case do.TakeSnapshot():
+                return await self._snapshot(command)
+            case do.ReadBars():
+                return await self._bars()
+            case do.CancelOrder(order_id, broker_id):
+                await self._try("cancel", order_id, self._broker.cancel(broker_id))
+            case do.ClosePosition(symbol, qty):
+                await self._try("close", symbol, self._broker.close_position(symbol, qty))
+            case do.Notice(severity, name, message):
+                self._metrics.notices.labels(severity).inc()
+                logs.notice(severity, name, message)
+            case do.Journal():
+                raise AssertionError("journal entries are committed, not carried out")
+        return None
+
+    async def clock(self) -> seen.ClockRead | None:
+        """The broker's clock, or None when it does not answer."""
+        clock = await self._try("clock", "", self._broker.clock())
+        return None if clock is None else seen.ClockRead(clock)
+
+    async def figures(self) -> seen.FiguresRead | None:
+        """The account's money, or None when the broker does not answer."""
+        figures = await self._try("figures", "", self._broker.figures())
+        return None if figures is None else seen.FiguresRead(figures)
+
+    async def _submit(self, command: do.SubmitOrder) -> seen.Event:
+        order = command.order
+        # Between the decision and now a kill may have been seen: this is the last moment to keep the order back.
+        if not self._engine.may_send(order.client_order_id):
+            return seen.SubmitRejected(order.client_order_id, "never sent: a kill, a pause or a halt came first")
+        try:
+            return seen.SubmitAcknowledged(await self._timed("submit", self._broker.submit(order)))
+        except (OrderRejected, Unauthorized) as error:
+            return seen.SubmitRejected(order.client_order_id, str(error))
+        except Exception as error:
+            return seen.SubmitInDoubt(order.client_order_id, _described(error))
+
+    async def _query(self, command: do.QueryOrder) -> seen.Event:
+        if command.after_seconds > 0:
+            await self._sleep(command.after_seconds)
+        try:
+            found = await self._timed("order", self._broker.order(command.client_order_id))
+        except Exception as error:
+            return seen.SubmitInDoubt(command.client_order_id, _described(error))
+        return seen.QueryAnswered(command.client_order_id, found)
+
+    async def _snapshot(self, command: do.TakeSnapshot) -> seen.Event:
+        try:
+            return seen.SnapshotTaken(await self._timed("snapshot", self._books(command)))
+        except Exception as error:
+            return seen.SnapshotFailed(_described(error))
+
+    async def _books(self, command: do.TakeSnapshot) -> BrokerSnapshot:
+        # Orders first: once none of ours is open, the positions read after that can no longer change under us.
+        orders: dict[str, BrokerOrder] = {order.broker_id: order for order in await self._broker.open_orders()}
+        ours = await self._broker.orders_since(command.since, command.prefix)
+        orders.update((order.broker_id, order) for order in ours)
+        positions = await self._broker.positions()
+        return BrokerSnapshot(await self._broker.figures(), positions, tuple(orders.values()))
+
+    async def _bars(self) -> seen.Event:
+        before = self._now().market
+        if before is None:
+            return seen.BarsFailed("the broker's clock was not read yet")
+        try:
+            frames = await self._timed(
+                "bars",
+                self._broker.bars(self._symbols, self._timeframe, self._engine.bars_needed, before),
+            )
+        except Exception as error:
+            return seen.BarsFailed(_described(error))
+        newest = [_start_of(frame) for frame in frames.values() if len(frame) > 0]
+        if not newest:
+            return seen.BarsFailed(f"the broker has no {self._timeframe} bars of any symbol")
+        return seen.BarsClosed(bar_at=max(newest), frames=frames)
+
+    async def _try(self, operation: str, subject: str, call: Awaitable[T]) -> T | None:
+        try:
+            return await self._timed(operation, call)
+        except Exception as error:
+            # The core sees that nothing came of it, and asks again when it still matters.
+            logs.notice("warning", f"{operation}_failed", f"{subject} {_described(error)}".strip())
+            return None
+
+    async def _timed(self, operation: str, call: Awaitable[T]) -> T:
+        started, outcome = time.perf_counter(), "failed"
+        try:
+            result = await call
+            outcome = "answered"
+            return result
+        except BrokerError as error:
+            outcome = type(error).__name__
+            raise
+        finally:
+            self._metrics.call_seconds.labels(operation, outcome).observe(time.perf_counter() - started)
+
+
+class EventQueue:
+    """Events in order, except that what stops the bot is handled first. Bounded: who brings too many waits."""
+
+    _FIRST = (seen.KillSeen, seen.PauseSeen, seen.BotDeleted)
+
+    def __init__(self) -> None:
+        self._queue: asyncio.PriorityQueue[tuple[int, int, seen.Event]] = asyncio.PriorityQueue()
+        self._room = (
+            asyncio.Semaphore(MAX_WAITING_CONTROL_EVENTS),
+            asyncio.Semaphore(MAX_WAITING_EVENTS),
+        )
+        self._number = count()
+
+    def __len__(self) -> int:
+        return self._queue.qsize()
+
+    async def put(self, event: seen.Event) -> None:
+        """Adds an event, as soon as there is room."""
+        priority = 0 if isinstance(event, self._FIRST) else 1
+        await self._room[priority].acquire()
+        self._queue.put_nowait((priority, next(self._number), event))
+
+    async def get(self) -> seen.Event:
+        """The next event."""
+        return self._taken(await self._queue.get())
+
+    def left(self) -> list[seen.Event]:
+        """Takes all that wait."""
+        return [self._taken(self._queue.get_nowait()) for _ in range(len(self))]
+
+    def _taken(self, entry: tuple[int, int, seen.Event]) -> seen.Event:
+        self._room[entry[0]].release()
+        return entry[2]
+
+
+class App:
+    """One running bot."""
+
+    def __init__(
+        self,
+        config: RuntimeConfig,
+        engine: Engine,
+        database: Database,
+        broker: Broker,
+        control: ControlPlane,
+        *,
+        rng: random.Random,
+        machine_clock: Callable[[], datetime] | None = None,
+        timings: Timings | None = None,
+    ) -> None:
+        self._config = config
+        self._engine = engine
+        self._broker = broker
+        self._control = control
+        self._rng = rng
+        self._machine_clock = machine_clock or _utc_now
+        self._timings = timings or Timings()
+        self._started_at = self._machine_clock()
+        self._heartbeat = time.monotonic()
+        self._failure: StateFailure | None = None
+        self.metrics = Metrics(lambda: engine.counters)
+        self._decisions = Decisions(engine, database, self.metrics, self._machine_clock)
+        self._errands = Errands(broker, engine, config, self.metrics, self._decisions.now)
+        self._events = EventQueue()
+        self._orders: asyncio.Queue[do.SubmitOrder] = asyncio.Queue(MAX_WAITING_ORDERS)
+        self._sending: asyncio.Task[None] | None = None
+        self._under_way: set[asyncio.Task[None]] = set()
+        self._snapshots = _OneAtATime(self._run_and_tell)
+        self._bars = _OneAtATime(self._run_and_tell)
+
+    def report(self) -> RuntimeReport:
+        """What the bot says of itself."""
+        report = self._engine.report(self._decisions.now(), version=__version__, started_at=self._started_at)
+        if self._failure is None:
+            return report
+        halted = {
+            "ready": False,
+            "trading_state": TradingState.HALTED,
+            "reason": self._failure.reason,
+            "message": str(self._failure)[:1024],
+        }
+        return report.model_copy(update=halted)
+
+    def heartbeat_age_seconds(self) -> float:
+        """How long ago the loop last handled an event, in machine time."""
+        return time.monotonic() - self._heartbeat
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Runs until `stop` is set; then ends in order within 5 s. Raises StateFailure when state cannot be kept."""
+        sources = [asyncio.create_task(source, name=name) for name, source in self._sources()]
+        deciding = asyncio.create_task(self._decide_for_ever(), name="decisions")
+        stopping = asyncio.create_task(stop.wait(), name="stop")
+        try:
+            await asyncio.wait({deciding, stopping, *sources}, return_when=asyncio.FIRST_COMPLETED)
+            for task in (deciding, *sources):
+                if task.done():
+                    task.result()  # none of them ever ends by itself but by an error
+        except CommitFailed as error:
+            await self._give_up(error)
+        finally:
+            stopping.cancel()
+            await self._end(deciding, sources)
+
+    def _sources(self) -> Sequence[tuple[str, Coroutine[Any, Any, None]]]:
+        return (
+            ("control", self._follow_control()),
+            ("trade updates", self._follow_trade_updates()),
+            ("clock", self._repeat(self._config.broker.clock_poll_seconds, self._errands.clock)),
+            ("figures", self._repeat(self._timings.figures_seconds, self._errands.figures)),
+            ("ticks", self._repeat(self._timings.tick_seconds, _tick)),
+            ("orders", self._send_orders()),
+        )
+
+    # ------------------------------------------------------------------ what happens
+
+    async def _decide_for_ever(self) -> None:
+        while True:
+            event = await self._events.get()
+            self._heartbeat = time.monotonic()
+            self.metrics.waiting_events.set(len(self._events))
+            for command in self._decisions.on(event):
+                self._carry_out(command)
+
+    async def _follow_control(self) -> None:
+        backoff = Backoff(self._rng, max_seconds=2.0)
+        while True:
+            try:
+                async with aclosing(self._control.events()) as events:
+                    async for event in events:
+                        if isinstance(event, ControlPlaneLost):
+                            logs.notice("warning", "control_plane_unreadable", event.reason)
+                        else:
+                            backoff.reset()
+                            await self._events.put(event)
+            except Exception as error:
+                # A kill must stay visible whatever goes wrong on the way to it: begin again.
+                logs.notice("error", "control_plane_failed", _described(error))
+            await asyncio.sleep(backoff.next_seconds())
+
+    async def _follow_trade_updates(self) -> None:
+        backoff = Backoff(self._rng)
+        while True:
+            started, reason = time.monotonic(), "the stream ended"
+            try:
+                async with aclosing(self._broker.trade_updates()) as updates:
+                    async for update in updates:
+                        await self._events.put(update)
+            except Exception as error:
+                reason = _described(error)
+            self.metrics.stream_reconnects.inc()
+            await self._events.put(seen.StreamLost(reason))
+            if time.monotonic() - started > STREAM_IS_STABLE_AFTER_SECONDS:
+                backoff.reset()
+            await asyncio.sleep(backoff.next_seconds())
+
+    async def _repeat(self, every_seconds: float, read: Callable[[], Awaitable[seen.Event | None]]) -> None:
+        while True:
+            event = await read()
+            if event is not None:
+                await self._events.put(event)
+            await asyncio.sleep(every_seconds)
+
+    # ------------------------------------------------------------------ what is done about it
+
+    def _carry_out(self, command: do.Command) -> None:
+        match command:
+            case do.SubmitOrder():
+                try:
+                    self._orders.put_nowait(command)
+                except asyncio.QueueFull:
+                    order_id = command.order.client_order_id
+                    self._start(self._events.put(seen.SubmitRejected(order_id, "never sent: too many orders wait")))
+            case do.TakeSnapshot():
+                self._snapshots.ask(command)
+            case do.ReadBars():
+                self._bars.ask(command)
+            case _:
+                self._start(self._run_and_tell(command))
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
+
+    async def _run_and_tell(self, command: do.Command) -> None:
+        event = await self._errands.run(command)
+        if event is not None:
+            await self._events.put(event)
+
+    async def _send_orders(self) -> None:
+        # One after the other, in the order they were decided: exits go out before the entries they pay for.
+        while True:
+            command = await self._orders.get()
+            self._sending = asyncio.create_task(self._run_and_tell(command))
+            # The end of the process cancels this loop, not the order that is on its way.
+            await asyncio.shield(self._sending)
+
+    # ------------------------------------------------------------------ the end
+
+    async def _give_up(self, error: CommitFailed) -> None:
+        """State cannot be kept: cancel what this decision wanted cancelled, nothing else, and end."""
+        self._failure = error.failure
+        logs.notice("critical", error.failure.reason, str(error.failure))
+        cancels = [self._errands.run(cancel) for cancel in error.cancels]
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._timings.last_cancels_seconds):
+                await asyncio.gather(*cancels)
+        raise error.failure
+
+    async def _end(self, deciding: "asyncio.Task[None]", sources: Sequence["asyncio.Task[None]"]) -> None:
+        await _cancelled(deciding, *sources)
+        if self._failure is None:
+            await self._finish_submits()
+        self._snapshots.close()
+        self._bars.close()
+        await _cancelled(*self._under_way, *([self._sending] if self._sending else []))
+
+    async def _finish_submits(self) -> None:
+        """Waits for an order that is being sent, and journals what became of it; nothing else is begun."""
+        if self._sending is not None and not self._sending.done():
+            await asyncio.wait({self._sending}, timeout=self._timings.finish_submits_seconds)
+        outcomes = (seen.SubmitAcknowledged, seen.SubmitRejected, seen.SubmitInDoubt)
+        for event in self._events.left():
+            if isinstance(event, outcomes):
+                with suppress(CommitFailed):
+                    self._decisions.on(event)
+
+
+class _OneAtATime:
+    """Runs commands one at a time; of those that come meanwhile, only the newest is run after."""
+
+    def __init__(self, run: Callable[[do.Command], Coroutine[Any, Any, None]]) -> None:
+        self._run = run
+        self._task: asyncio.Task[None] | None = None
+        self._next: do.Command | None = None
+
+    def ask(self, command: do.Command) -> None:
+        """Runs the command now, or next."""
+        self._next = command
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._work())
+
+    def close(self) -> None:
+        """Gives up what runs."""
+        if self._task is not None:
+            self._task.cancel()
+
+    async def _work(self) -> None:
+        while self._next is not None:
+            command, self._next = self._next, None
+            await self._run(command)
+
+
+class InOrder:
+    """Decisions and errands one by one, without tasks, threads or waiting: the driver of deterministic runs.
+
+    What the app does concurrently happens here in the order it was asked for, so the same events give the same run.
+    """
+
+    MAX_STEPS: Final = 100_000
+
+    def __init__(self, decisions: Decisions, errands: Errands) -> None:
+        self._decisions = decisions
+        self._errands = errands
+
+    async def tell(self, event: seen.Event) -> None:
+        """Handles an event, and all that comes of it."""
+        events: deque[seen.Event] = deque([event])
+        for _ in range(self.MAX_STEPS):
+            if not events:
+                return
+            for command in self._decisions.on(events.popleft()):
+                outcome = await self._errands.run(command)
+                if outcome is not None:
+                    events.append(outcome)
+        raise RuntimeError(f"one event led to more than {self.MAX_STEPS} others")
+
+    async def read_clock(self) -> None:
+        """Reads the broker's clock and handles it."""
+        event = await self._errands.clock()
+        if event is not None:
+            await self.tell(event)
+
+
+async def _tick() -> seen.Tick:
+    return seen.Tick()
+
+
+async def _cancelled(*tasks: "asyncio.Task[None]") -> None:
+    for task in tasks:
+        task.cancel()
+    for outcome in await asyncio.gather(*tasks, return_exceptions=True):
+        if isinstance(outcome, Exception) and not isinstance(outcome, CommitFailed):
+            structlog.get_logger().error("task_failed", error=_described(outcome))
+
+
+def _described(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+
+
+def _start_of(frame: pd.DataFrame) -> datetime:
+    start: datetime = frame.index[-1].to_pydatetime()
+    return start
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)

@@ -1,0 +1,70 @@
+"""From what is written on a TradingBot or BrokerAccount to control events: only what has changed is said again.
+
+A kill counts with any value, even an empty one. Nothing in an odd object may keep a kill from being seen.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from tradingbot_api import KILL_ANNOTATION, PAUSE_ANNOTATION
+from tradingbot_runtime.control.port import ControlEvent
+from tradingbot_runtime.core.events import BotDeleted, KillSeen, PauseSeen
+
+Manifest = Mapping[str, Any]
+
+
+class Observed:
+    """What was last said, so that a relist or an unrelated change says nothing."""
+
+    def __init__(self) -> None:
+        self._kills: dict[str, str | None] = {}
+        self._paused: bool | None = None
+        self._deleted = False
+
+    def kill(self, scope: str, reason: str | None) -> list[ControlEvent]:
+        """A kill at a scope, or None where there is none."""
+        if reason == self._kills.get(scope):
+            return []
+        self._kills[scope] = reason
+        return [] if reason is None else [KillSeen(reason=reason, scope=scope)]
+
+    def paused(self, paused: bool) -> list[ControlEvent]:
+        """Whether a pause is asked for."""
+        if paused == self._paused:
+            return []
+        self._paused = paused
+        return [PauseSeen(paused)]
+
+    def deleted(self) -> list[ControlEvent]:
+        """The bot is being deleted, or is gone."""
+        if self._deleted:
+            return []
+        self._deleted = True
+        return [BotDeleted()]
+
+    def bot(self, manifest: Manifest, uid: str) -> list[ControlEvent]:
+        """A TradingBot of our name. One with another UID is another bot: ours is gone."""
+        metadata = _mapping(manifest.get("metadata"))
+        events = self.kill("TradingBot", kill_reason(manifest))
+        if metadata.get("uid") != uid or metadata.get("deletionTimestamp"):
+            return events + self.deleted()
+        spec = _mapping(manifest.get("spec"))
+        return events + self.paused(PAUSE_ANNOTATION in _annotations(manifest) or spec.get("paused") is True)
+
+    def account(self, manifest: Manifest) -> list[ControlEvent]:
+        """The bot's BrokerAccount."""
+        return self.kill("BrokerAccount", kill_reason(manifest))
+
+
+def kill_reason(manifest: Manifest) -> str | None:
+    """The kill annotation's value, empty when it has none; None when there is no annotation."""
+    annotations = _annotations(manifest)
+    return str(annotations[KILL_ANNOTATION] or "") if KILL_ANNOTATION in annotations else None
+
+
+def _annotations(manifest: Manifest) -> Manifest:
+    return _mapping(_mapping(manifest.get("metadata")).get("annotations"))
+
+
+def _mapping(value: object) -> Manifest:
+    return value if isinstance(value, Mapping) else {}

@@ -1,0 +1,32 @@
+"""What the runtime needs of a control plane: to see a kill, a pause and a deletion, and to know that it can see."""
+
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from typing import Protocol
+
+from tradingbot_runtime.core.events import BotDeleted, ControlPlaneSeen, KillSeen, PauseSeen
+
+
+@dataclass(frozen=True)
+class ControlPlaneLost:
+    """The control plane could not be read just now. The core needs no word of it: it misses ControlPlaneSeen."""
+
+    reason: str
+
+
+ControlEvent = KillSeen | PauseSeen | BotDeleted | ControlPlaneSeen | ControlPlaneLost
+
+
+class ControlPlane(Protocol):
+    """A source of control events. It reconnects by itself and never ends."""
+
+    watched: bool
+    """Whether there is anything to see, so that not seeing it for long is a reason to stop opening exposure."""
+
+    def events(self) -> AsyncGenerator[ControlEvent, None]:
+        """What is asked for from now on; first all that holds already, then ControlPlaneSeen, and so on.
+
+        ControlPlaneSeen comes only after everything that was seen with it, and at least every 30 s while all goes
+        well.
+        """
+        ...

@@ -1,0 +1,1 @@
+"""How people and programs see a running bot: probes, metrics, status, logs. Decides nothing."""

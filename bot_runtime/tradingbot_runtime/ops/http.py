@@ -1,0 +1,82 @@
+"""The bot's one port: /healthz, /readyz, /metrics and /status. Only reads; nothing here can change the bot."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from tradingbot_api import RuntimeReport
+from tradingbot_runtime.ops.metrics import CONTENT_TYPE, Metrics
+
+STALE_AFTER_SECONDS = 15.0
+"""A loop that has handled nothing for so long, though it ticks twice a second, is stuck."""
+
+
+class CannotListen(ValueError):
+    """The address cannot be listened on; the message says what to do."""
+
+
+@dataclass(frozen=True)
+class Views:
+    """What the pages show, asked for at every request."""
+
+    report: Callable[[], RuntimeReport]
+    heartbeat_age_seconds: Callable[[], float]
+    metrics: Metrics
+
+
+class StatusServer:
+    """Serves the pages on one address."""
+
+    def __init__(self, host: str, port: int, views: Views) -> None:
+        self._host, self._port = host, port
+        self._views = views
+        self._runner: web.AppRunner | None = None
+
+    @property
+    def port(self) -> int:
+        """The port that is listened on, also when 0 asked for a free one."""
+        addresses = self._runner.addresses if self._runner else ()
+        return int(addresses[0][1]) if addresses else self._port
+
+    async def start(self) -> None:
+        """Begins to listen. Raises CannotListen."""
+        app = web.Application()
+        app.router.add_get("/healthz", self._healthz)
+        app.router.add_get("/readyz", self._readyz)
+        app.router.add_get("/metrics", self._metrics)
+        app.router.add_get("/status", self._status)
+        self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=0.5)
+        await self._runner.setup()
+        try:
+            await web.TCPSite(self._runner, self._host, self._port).start()
+        except OSError as error:
+            await self.close()
+            raise CannotListen(
+                f"--listen: cannot listen on {self._host}:{self._port} ({error.strerror}): choose a free port"
+            ) from error
+
+    async def close(self) -> None:
+        """Stops listening."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+            self._runner = None
+
+    async def _healthz(self, request: web.Request) -> web.Response:
+        age = self._views.heartbeat_age_seconds()
+        alive = age < STALE_AFTER_SECONDS
+        return web.json_response({"alive": alive, "heartbeatAgeSeconds": round(age, 3)}, status=200 if alive else 503)
+
+    async def _readyz(self, request: web.Request) -> web.Response:
+        report = self._views.report()
+        body = {"ready": report.ready, "reason": report.reason, "message": report.message}
+        return web.json_response(body, status=200 if report.ready else 503)
+
+    async def _metrics(self, request: web.Request) -> web.Response:
+        return web.Response(
+            body=self._views.metrics.rendered(self._views.report()), headers={"Content-Type": CONTENT_TYPE}
+        )
+
+    async def _status(self, request: web.Request) -> web.Response:
+        text = self._views.report().model_dump_json(by_alias=True, exclude_none=True)
+        return web.Response(text=text, content_type="application/json")
