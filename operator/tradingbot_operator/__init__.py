@@ -1,0 +1,1 @@
+"""The operator: reconciles the custom resources. Never trades, and never reads broker keys."""

@@ -1,0 +1,155 @@
+"""The command line: `tradingbot-operator run` and `version`. Reads options and the environment, and decides nothing."""
+
+import asyncio
+import os
+import re
+from enum import StrEnum
+from importlib.metadata import version as distribution_version
+from typing import Annotated
+
+import typer
+
+from tradingbot_operator.settings import Settings
+
+_PREFIX = "TRADINGBOT_OPERATOR"
+_EX_USAGE = 64
+
+cli = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help=(
+        "Runs trading bots as Kubernetes resources: turns each TradingBot into a StatefulSet of one with its own"
+        " identity, config and volume, and shows in its status what the bot says of itself."
+        " Never trades and never reads broker keys."
+    ),
+)
+
+
+class LogLevel(StrEnum):
+    """How much is logged."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+def _env(name: str) -> str:
+    return f"{_PREFIX}_{name}"
+
+
+@cli.command()
+def run(
+    runtime_image: Annotated[
+        str,
+        typer.Option(
+            envvar=_env("RUNTIME_IMAGE"),
+            show_envvar=False,
+            help="Image of the bot runtime, for every bot without an image of its own.",
+        ),
+    ],
+    namespace: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--namespace",
+            "-n",
+            envvar=_env("NAMESPACE"),
+            show_envvar=False,
+            help="Namespace to look after; may be repeated.",
+        ),
+    ] = None,
+    all_namespaces: Annotated[
+        bool,
+        typer.Option(
+            "--all-namespaces", "-A", envvar=_env("ALL_NAMESPACES"), show_envvar=False, help="Look after all."
+        ),
+    ] = False,
+    standalone: Annotated[
+        bool,
+        typer.Option(
+            "--standalone",
+            envvar=_env("STANDALONE"),
+            show_envvar=False,
+            help="This is the only replica. Needed in this release: run one replica, strategy Recreate.",
+        ),
+    ] = False,
+    liveness_port: Annotated[
+        int, typer.Option(envvar=_env("LIVENESS_PORT"), show_envvar=False, help="Port of /healthz and /readyz.")
+    ] = 8081,
+    metrics_port: Annotated[
+        int, typer.Option(envvar=_env("METRICS_PORT"), show_envvar=False, help="Port of /metrics.")
+    ] = 8080,
+    listen: Annotated[
+        str, typer.Option(envvar=_env("LISTEN"), show_envvar=False, help="Address that both ports listen on.")
+    ] = "0.0.0.0",  # noqa: S104 - they are for the kubelet and for Prometheus
+    resync_seconds: Annotated[
+        float,
+        typer.Option(
+            min=1,
+            envvar=_env("RESYNC_SECONDS"),
+            show_envvar=False,
+            help="Between two sweeps for what the watches missed.",
+        ),
+    ] = 30,
+    report_poll_seconds: Annotated[
+        float,
+        typer.Option(
+            min=1, max=50, envvar=_env("REPORT_POLL_SECONDS"), show_envvar=False, help="Between two reports of a bot."
+        ),
+    ] = 15,
+    log_level: Annotated[
+        LogLevel,
+        typer.Option(envvar=_env("LOG_LEVEL"), show_envvar=False, case_sensitive=False, help="How much is logged."),
+    ] = LogLevel.INFO,
+) -> None:
+    """Reconciles TradingBots and BrokerAccounts until SIGTERM.
+
+    Credentials: the pod's ServiceAccount, or KUBECONFIG outside of a cluster. Every option can also be given in the
+    environment, as TRADINGBOT_OPERATOR_<OPTION>. Logs are JSON lines on stderr.
+    """
+    if not standalone:
+        _refuse("--standalone is needed: this release has no leader election, so only one replica may run")
+    if all_namespaces == bool(namespace):
+        _refuse("say which bots to look after: either -A for all namespaces, or --namespace NAME")
+    settings = Settings(
+        runtime_image=runtime_image,
+        namespaces=None if all_namespaces else tuple(_namespaces(namespace or [])),
+        probe_port=liveness_port,
+        metrics_port=metrics_port,
+        listen=listen,
+        resync_seconds=resync_seconds,
+        report_poll_seconds=report_poll_seconds,
+        log_level=log_level.value.upper(),
+        instance=os.environ.get("POD_NAME", "tradingbot-operator"),
+    )
+    # Imported late: --help and a wrong option answer at once.
+    from tradingbot_operator import app, logs
+
+    logs.configure(settings.log_level)
+    asyncio.run(app.run(settings))
+
+
+@cli.command()
+def version() -> None:
+    """Prints the version."""
+    typer.echo(distribution_version("tradingbot-operator"))
+
+
+def _namespaces(given: list[str]) -> list[str]:
+    names = [name for entry in given for name in re.split(r"[\s,]+", entry) if name]
+    return list(dict.fromkeys(names))
+
+
+def _refuse(message: str) -> None:
+    typer.echo(f"tradingbot-operator: {message}", err=True)
+    raise typer.Exit(_EX_USAGE)
+
+
+def main() -> None:
+    """The console script."""
+    cli(prog_name="tradingbot-operator")
+
+
+if __name__ == "__main__":
+    main()

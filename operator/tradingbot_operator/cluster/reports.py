@@ -1,0 +1,229 @@
+"""Asks the bots' pods how they are: GET http://POD_IP:8080/status, a few at a time, each with a limit on time and size.
+
+A pod's answer is material to check, not to trust: one that speaks for another bot is refused by name.
+Must never follow a redirect, and never ask an address that is not a running pod's own.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+import aiohttp
+import structlog
+from pydantic import ValidationError
+
+from tradingbot_api import RuntimeReport
+from tradingbot_operator.metrics import REPORTS
+from tradingbot_operator.plan import ReportAnswer, Reported, ReportFailure, ReportPending
+from tradingbot_operator.plan.names import PORT
+from tradingbot_operator.plan.objects import ObjectKey
+from tradingbot_operator.plan.snapshot import REPORT_LIFETIME
+from tradingbot_operator.plan.verdicts import FOREIGN_REPORT
+
+_LOG = structlog.get_logger(__name__)
+
+CONCURRENCY: Final = 32
+TIMEOUT_SECONDS: Final = 3.0
+BODY_LIMIT_BYTES: Final = 256 * 1024
+IMPATIENT_SECONDS: Final = 1.0
+"""Between two questions to a bot that is starting or has not confirmed a kill."""
+_IMPATIENT_ATTEMPTS: Final = 60
+_TICK_SECONDS: Final = 0.25
+
+
+@dataclass(frozen=True)
+class Target:
+    """One pod to ask."""
+
+    bot: ObjectKey
+    bot_uid: str
+    pod_uid: str
+    address: str
+    kill_requested: bool
+
+
+class ReportBook:
+    """The last answer of each pod, by the pod's uid."""
+
+    def __init__(self) -> None:
+        self._by_pod: dict[str, Reported] = {}
+
+    def of(self, pod_uid: str) -> Reported:
+        """What the pod last said."""
+        return self._by_pod.get(pod_uid, ReportPending())
+
+    def record(self, pod_uid: str, reported: Reported) -> bool:
+        """Remembers an answer; True where something changed that a decision could depend on."""
+        before = self._by_pod.get(pod_uid, ReportPending())
+        self._by_pod[pod_uid] = reported
+        return _changed(before, reported)
+
+    def keep_only(self, pod_uids: set[str]) -> None:
+        """Forgets pods that are gone."""
+        for uid in self._by_pod.keys() - pod_uids:
+            del self._by_pod[uid]
+
+
+def _changed(before: Reported, now: Reported) -> bool:
+    if isinstance(now, ReportAnswer):
+        return not isinstance(before, ReportAnswer) or _material(before.report) != _material(now.report)
+    if isinstance(now, ReportFailure):
+        last = now.last_answer
+        # One unanswered question is no news while the last answer still counts.
+        return last is None or now.reason == FOREIGN_REPORT or now.failed_at - last.read_at > REPORT_LIFETIME
+    return False
+
+
+def _material(report: RuntimeReport) -> RuntimeReport:
+    last = report.last_reconciliation
+    return report.model_copy(
+        update={
+            "market_time": None,
+            "last_bar_at": None,
+            "last_reconciliation": last.model_copy(update={"at": ""}) if last is not None else None,
+        }
+    )
+
+
+class ReportPoller:
+    """Asks every target in turn. `targets` says who there is to ask; `changed` is told whose answer is news."""
+
+    def __init__(
+        self,
+        book: ReportBook,
+        targets: Callable[[], list[Target]],
+        changed: Callable[[ObjectKey], None],
+        now: Callable[[], datetime],
+        *,
+        interval_seconds: float,
+        port: int = PORT,
+    ) -> None:
+        self._book = book
+        self._targets = targets
+        self._changed = changed
+        self._now = now
+        self._interval_seconds = interval_seconds
+        self._port = port
+        self._asked_at: dict[str, float] = {}
+        self._attempts: dict[str, int] = {}
+        self._asking: dict[str, asyncio.Task[None]] = {}
+        self._slots = asyncio.Semaphore(CONCURRENCY)
+
+    async def run(self) -> None:
+        """Polls until cancelled."""
+        timeout = aiohttp.ClientTimeout(total=TIMEOUT_SECONDS)
+        connector = aiohttp.TCPConnector(limit=CONCURRENCY, force_close=True)
+        async with aiohttp.ClientSession(timeout=timeout, connector=connector) as session:
+            try:
+                while True:
+                    self._tick(session)
+                    await asyncio.sleep(_TICK_SECONDS)
+            finally:
+                for task in self._asking.values():
+                    task.cancel()
+                await asyncio.gather(*self._asking.values(), return_exceptions=True)
+
+    def _tick(self, session: aiohttp.ClientSession) -> None:
+        clock = asyncio.get_running_loop().time()
+        targets = {target.pod_uid: target for target in self._targets()}
+        self._book.keep_only(set(targets))
+        for gone in self._asked_at.keys() - targets.keys():
+            del self._asked_at[gone]
+            self._attempts.pop(gone, None)
+        for uid, target in targets.items():
+            if uid not in self._asking and self._is_due(target, clock):
+                self._asking[uid] = asyncio.create_task(self._ask(session, target))
+
+    def _is_due(self, target: Target, clock: float) -> bool:
+        # Counted from the last question, so that a kill asked for since then shortens the wait at once.
+        asked_at = self._asked_at.get(target.pod_uid)
+        return asked_at is None or clock - asked_at >= self._wait_seconds(target)
+
+    def _wait_seconds(self, target: Target) -> float:
+        reported = self._book.of(target.pod_uid)
+        answer = reported if isinstance(reported, ReportAnswer) else None
+        if target.kill_requested and (answer is None or not _kill_is_confirmed(answer.report)):
+            return IMPATIENT_SECONDS
+        is_starting = answer is None or not answer.report.ready
+        if is_starting and self._attempts.get(target.pod_uid, 0) < _IMPATIENT_ATTEMPTS:
+            return IMPATIENT_SECONDS
+        return self._interval_seconds
+
+    async def _ask(self, session: aiohttp.ClientSession, target: Target) -> None:
+        try:
+            async with self._slots:
+                self._asked_at[target.pod_uid] = asyncio.get_running_loop().time()
+                self._take(target, await self._question(session, target))
+        finally:
+            del self._asking[target.pod_uid]
+
+    def _take(self, target: Target, reported: Reported) -> None:
+        uid = target.pod_uid
+        is_ready = isinstance(reported, ReportAnswer) and reported.report.ready
+        self._attempts[uid] = 0 if is_ready else self._attempts.get(uid, 0) + 1
+        REPORTS.labels(result="answer" if isinstance(reported, ReportAnswer) else _result(reported)).inc()
+        if self._book.record(uid, reported):
+            self._changed(target.bot)
+
+    async def _question(self, session: aiohttp.ClientSession, target: Target) -> Reported:
+        url = f"http://{_host(target.address)}:{self._port}/status"
+        try:
+            async with session.get(url, allow_redirects=False) as response:
+                body = await _bounded(response)
+                status = response.status
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            return self._failure(target, "NotReporting", f"{url}: {str(error) or type(error).__name__}")
+        if status != 200:
+            return self._failure(target, "NotReporting", f"{url} answered {status}")
+        if body is None:
+            return self._failure(target, "InvalidReport", f"the report is longer than {BODY_LIMIT_BYTES} bytes")
+        return self._checked(target, body)
+
+    def _checked(self, target: Target, body: bytes) -> Reported:
+        try:
+            report = RuntimeReport.model_validate_json(body)
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            where = ".".join(map(str, first["loc"]))
+            return self._failure(target, "InvalidReport", f"{where}: {first['msg']}")
+        if (report.uid, report.namespace, report.name) != (target.bot_uid, *_names(target.bot)):
+            who = f"{report.namespace}/{report.name} (uid {report.uid})"
+            return self._failure(
+                target, FOREIGN_REPORT, f"the pod's report is that of {who}, not of this bot; it is ignored"
+            )
+        return ReportAnswer(report, self._now())
+
+    def _failure(self, target: Target, reason: str, message: str) -> ReportFailure:
+        before = self._book.of(target.pod_uid)
+        if isinstance(before, ReportFailure):
+            last = before.last_answer
+        else:
+            last = before if isinstance(before, ReportAnswer) else None
+        return ReportFailure(reason, message[:512], self._now(), last)
+
+
+def _names(bot: ObjectKey) -> tuple[str, str]:
+    return bot.namespace, bot.name
+
+
+def _result(reported: Reported) -> str:
+    return reported.reason if isinstance(reported, ReportFailure) else "pending"
+
+
+def _kill_is_confirmed(report: RuntimeReport) -> bool:
+    return report.kill is not None and report.kill.orders_cancelled_at is not None
+
+
+def _host(address: str) -> str:
+    return f"[{address}]" if ":" in address else address
+
+
+async def _bounded(response: aiohttp.ClientResponse) -> bytes | None:
+    body = bytearray()
+    async for chunk in response.content.iter_chunked(16 * 1024):
+        body += chunk
+        if len(body) > BODY_LIMIT_BYTES:
+            return None
+    return bytes(body)

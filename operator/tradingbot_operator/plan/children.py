@@ -1,0 +1,415 @@
+"""The objects that make up a bot, as full manifests: what the operator asks for, nothing that Kubernetes fills in.
+
+Deterministic: the same bot and account give the same bytes. Must never hold or read a key: the pod's environment
+refers to the Secret, and the kubelet resolves it.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import yaml
+
+from tradingbot_api import (
+    API_VERSION,
+    GROUP,
+    BotIdentity,
+    BrokerAccountSpec,
+    BrokerEndpoint,
+    BrokerEnvironment,
+    BrokerProvider,
+    Mode,
+    RuntimeConfig,
+    StorageReclaim,
+    TradingBotSpec,
+)
+from tradingbot_api.group import (
+    ACCOUNT_ANNOTATION,
+    BOT_UID_ANNOTATION,
+    CONFIG_DIGEST_ANNOTATION,
+    MANIFEST_DIGEST_ANNOTATION,
+    SYMBOLS_ANNOTATION,
+)
+from tradingbot_operator.plan.names import (
+    CONFIG_DIRECTORY,
+    CONFIG_FILE,
+    CONTAINER,
+    PORT,
+    STATE_DIRECTORY,
+    VOLUME,
+    child_name,
+    labels,
+    selector,
+)
+from tradingbot_operator.plan.objects import Raw, mapping, name_of, namespace_of, uid_of
+
+Manifest = dict[str, Any]
+
+CHILD_KINDS: Final = ("ServiceAccount", "Role", "RoleBinding", "ConfigMap", "Service", "StatefulSet")
+"""In the order they are applied: a pod needs everything before it."""
+
+_TRADING_API: Final = {
+    BrokerEnvironment.PAPER: "https://paper-api.alpaca.markets",
+    BrokerEnvironment.LIVE: "https://api.alpaca.markets",
+}
+_DATA_API: Final = "https://data.alpaca.markets"
+_SIMULATOR_CLOCK_POLL_SECONDS: Final = 0.5
+# The simulator's clock may run a thousand times faster than ours.
+_NOBODY: Final = 65532
+_DEFAULT_REQUESTS: Final = {"cpu": "50m", "memory": "192Mi"}
+_DEFAULT_LIMITS: Final = {"memory": "512Mi"}
+# A user's label can never make another object's selector find the pod, or ours miss it.
+_KUBERNETES_DOMAINS: Final = ("kubernetes.io", "k8s.io")
+
+
+@dataclass(frozen=True)
+class Child:
+    """One object to have, as a manifest for server-side apply."""
+
+    manifest: Manifest
+
+    @property
+    def kind(self) -> str:
+        """The object's kind."""
+        return str(self.manifest["kind"])
+
+    @property
+    def name(self) -> str:
+        """The object's name."""
+        return name_of(self.manifest)
+
+    @property
+    def digest(self) -> str:
+        """Digest of what is asked for, as in its annotation."""
+        return str(self.manifest["metadata"]["annotations"][MANIFEST_DIGEST_ANNOTATION])
+
+
+@dataclass(frozen=True)
+class Bot:
+    """What the children are made from: a bot with a spec that was read, on an account that exists."""
+
+    raw: Raw
+    spec: TradingBotSpec
+
+    @property
+    def name(self) -> str:
+        """metadata.name."""
+        return name_of(self.raw)
+
+
+def runtime_config(bot: Bot, account_name: str, account: BrokerAccountSpec) -> RuntimeConfig:
+    """The bot's config file. Always paper: this release grants no live trading."""
+    # Every field that a spec and a config share by name, so that a new one cannot be forgotten here.
+    shared = RuntimeConfig.model_fields.keys() & TradingBotSpec.model_fields.keys() - {"mode"}
+    return RuntimeConfig(
+        bot=BotIdentity(namespace=namespace_of(bot.raw), name=bot.name, uid=uid_of(bot.raw)),
+        mode=Mode.PAPER,
+        broker=_endpoint(account_name, account),
+        **{name: getattr(bot.spec, name) for name in shared},
+    )
+
+
+def _endpoint(name: str, account: BrokerAccountSpec) -> BrokerEndpoint:
+    base_url = account.base_url or _TRADING_API[account.environment]
+    endpoint = BrokerEndpoint(
+        account=name,
+        provider=account.provider,
+        environment=account.environment,
+        base_url=base_url,
+        data_url=account.data_url or _DATA_API,
+        data_feed=account.data_feed,
+    )
+    if account.provider is not BrokerProvider.SIMULATOR:
+        return endpoint
+    return endpoint.model_copy(
+        update={"data_url": account.data_url or base_url, "clock_poll_seconds": _SIMULATOR_CLOCK_POLL_SECONDS}
+    )
+
+
+def config_text(config: RuntimeConfig) -> str:
+    """The config as YAML, the same bytes for the same config."""
+    document = config.model_dump(mode="json", by_alias=True, exclude_none=True)
+    return yaml.safe_dump(document, sort_keys=True, width=110, allow_unicode=True)
+
+
+def identity_children(bot: Bot) -> tuple[Child, ...]:
+    """What a bot has whatever its account: who it is, what it may read, and the name its pod answers to."""
+    return (_service_account(bot), _role(bot), _role_binding(bot), _service(bot))
+
+
+def workload_children(
+    bot: Bot,
+    account: BrokerAccountSpec,
+    *,
+    runtime_image: str,
+    replicas: int,
+    observed: Raw | None,
+) -> tuple[Child, ...]:
+    """The config and the pod that runs with it."""
+    config = config_text(runtime_config(bot, bot.spec.accounts.paper, account))
+    return (
+        _config_map(bot, config),
+        _stateful_set(bot, account, config, bot.spec.image or runtime_image, replicas, observed),
+    )
+
+
+def _child(bot: Bot, api_version: str, kind: str, component: str, body: Manifest) -> Child:
+    manifest: Manifest = {
+        "apiVersion": api_version,
+        "kind": kind,
+        "metadata": {
+            "name": child_name(bot.name),
+            "namespace": namespace_of(bot.raw),
+            "labels": labels(bot.name, component),
+            "annotations": {BOT_UID_ANNOTATION: uid_of(bot.raw)},
+            "ownerReferences": [_owner(bot)],
+        },
+        **body,
+    }
+    manifest["metadata"]["annotations"][MANIFEST_DIGEST_ANNOTATION] = _digest(manifest)
+    return Child(manifest)
+
+
+def _owner(bot: Bot) -> Manifest:
+    return {
+        "apiVersion": API_VERSION,
+        "kind": "TradingBot",
+        "name": bot.name,
+        "uid": uid_of(bot.raw),
+        "controller": True,
+        "blockOwnerDeletion": True,
+    }
+
+
+def _digest(value: object) -> str:
+    encoded = json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
+    return f"sha256:{hashlib.sha256(encoded).hexdigest()}"
+
+
+def _service_account(bot: Bot) -> Child:
+    return _child(bot, "v1", "ServiceAccount", "access", {})
+
+
+def _role(bot: Bot) -> Child:
+    def readable(plural: str, name: str) -> Manifest:
+        # By name, so that a list or watch is allowed only with a field selector for this very object.
+        return {
+            "apiGroups": [GROUP],
+            "resources": [plural],
+            "resourceNames": [name],
+            "verbs": ["get", "list", "watch"],
+        }
+
+    rules = [readable("tradingbots", bot.name), readable("brokeraccounts", bot.spec.accounts.paper)]
+    return _child(bot, "rbac.authorization.k8s.io/v1", "Role", "access", {"rules": rules})
+
+
+def _role_binding(bot: Bot) -> Child:
+    name = child_name(bot.name)
+    body = {
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": name},
+        "subjects": [{"kind": "ServiceAccount", "name": name, "namespace": namespace_of(bot.raw)}],
+    }
+    return _child(bot, "rbac.authorization.k8s.io/v1", "RoleBinding", "access", body)
+
+
+def _service(bot: Bot) -> Child:
+    spec = {
+        "clusterIP": "None",
+        # A bot that is not ready is the one whose status is wanted most.
+        "publishNotReadyAddresses": True,
+        "selector": selector(bot.name),
+        "ports": [{"name": "http", "port": PORT, "protocol": "TCP", "targetPort": "http"}],
+    }
+    return _child(bot, "v1", "Service", "bot", {"spec": spec})
+
+
+def _config_map(bot: Bot, config: str) -> Child:
+    return _child(bot, "v1", "ConfigMap", "config", {"data": {CONFIG_FILE: config}})
+
+
+def _stateful_set(
+    bot: Bot, account: BrokerAccountSpec, config: str, image: str, replicas: int, observed: Raw | None
+) -> Child:
+    when_deleted = "Delete" if bot.spec.storage.reclaim is StorageReclaim.DELETE else "Retain"
+    spec = {
+        "replicas": replicas,
+        "serviceName": child_name(bot.name),
+        # With the default, OrderedReady, a pod that never gets ready is never replaced by a repaired template.
+        "podManagementPolicy": "Parallel",
+        "updateStrategy": {"type": "RollingUpdate"},
+        "revisionHistoryLimit": 3,
+        "selector": {"matchLabels": selector(bot.name)},
+        "persistentVolumeClaimRetentionPolicy": {"whenDeleted": when_deleted, "whenScaled": "Retain"},
+        "volumeClaimTemplates": [_claim_template(bot, observed)],
+        "template": _pod_template(bot, account, config, image),
+    }
+    return _child(bot, "apps/v1", "StatefulSet", "bot", {"spec": spec})
+
+
+def _claim_template(bot: Bot, observed: Raw | None) -> Manifest:
+    storage = bot.spec.storage
+    spec: Manifest = {
+        "accessModes": ["ReadWriteOnce"],
+        "resources": {"requests": {"storage": _stored_size(observed) or storage.size}},
+    }
+    if storage.storage_class_name is not None:
+        spec["storageClassName"] = storage.storage_class_name
+    return {
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": {"name": VOLUME, "labels": labels(bot.name, "state")},
+        "spec": spec,
+    }
+
+
+def _stored_size(stateful_set: Raw | None) -> str | None:
+    # A StatefulSet's claim templates can never change: asking for another size would be refused for ever.
+    for template in mapping(stateful_set or {}, "spec").get("volumeClaimTemplates") or ():
+        size = mapping(template, "spec", "resources", "requests").get("storage")
+        return str(size) if size is not None else None
+    return None
+
+
+def stored_size_differs(bot: Bot, stateful_set: Raw | None) -> bool:
+    """Whether spec.storage.size asks for another size than the volume was made with."""
+    stored = _stored_size(stateful_set)
+    return stored is not None and stored != bot.spec.storage.size
+
+
+def _pod_template(bot: Bot, account: BrokerAccountSpec, config: str, image: str) -> Manifest:
+    spec = bot.spec
+    annotations = {
+        **_theirs(spec.pod_annotations, (GROUP,)),
+        CONFIG_DIGEST_ANNOTATION: f"sha256:{hashlib.sha256(config.encode()).hexdigest()}",
+        ACCOUNT_ANNOTATION: spec.accounts.paper,
+        SYMBOLS_ANNOTATION: ",".join(spec.symbols),
+    }
+    return {
+        "metadata": {
+            "labels": {**_theirs(spec.pod_labels, (GROUP, *_KUBERNETES_DOMAINS)), **labels(bot.name, "bot")},
+            "annotations": annotations,
+        },
+        "spec": _pod_spec(bot, account, image),
+    }
+
+
+def _theirs(given: Mapping[str, str], reserved: tuple[str, ...]) -> dict[str, str]:
+    return {key: value for key, value in given.items() if not _is_in(key, reserved)}
+
+
+def _is_in(key: str, domains: tuple[str, ...]) -> bool:
+    domain = key.partition("/")[0] if "/" in key else ""
+    return any(domain == reserved or domain.endswith(f".{reserved}") for reserved in domains)
+
+
+def _pod_spec(bot: Bot, account: BrokerAccountSpec, image: str) -> Manifest:
+    spec = bot.spec
+    pod: Manifest = {
+        "serviceAccountName": child_name(bot.name),
+        "automountServiceAccountToken": True,
+        "enableServiceLinks": False,
+        "terminationGracePeriodSeconds": 10,
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": _NOBODY,
+            "runAsGroup": _NOBODY,
+            "fsGroup": _NOBODY,
+            "fsGroupChangePolicy": "OnRootMismatch",
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "containers": [_container(spec, account, image)],
+        "volumes": [
+            {"name": "config", "configMap": {"name": child_name(bot.name)}},
+            {"name": "tmp", "emptyDir": {"sizeLimit": "256Mi"}},
+        ],
+    }
+    optional: Manifest = {
+        "nodeSelector": dict(spec.node_selector),
+        "tolerations": [entry.model_dump(by_alias=True, exclude_none=True) for entry in spec.tolerations],
+        "affinity": dict(spec.affinity),
+        "imagePullSecrets": [{"name": secret.name} for secret in spec.image_pull_secrets],
+    }
+    return {**pod, **{key: value for key, value in optional.items() if value}}
+
+
+def _container(spec: TradingBotSpec, account: BrokerAccountSpec, image: str) -> Manifest:
+    return {
+        "name": CONTAINER,
+        "image": image,
+        "imagePullPolicy": spec.image_pull_policy,
+        "command": ["tradingbot"],
+        "args": [
+            "run",
+            "--config",
+            f"{CONFIG_DIRECTORY}/{CONFIG_FILE}",
+            "--state",
+            STATE_DIRECTORY,
+            "--control",
+            "kubernetes",
+            "--listen",
+            f"0.0.0.0:{PORT}",
+        ],
+        "env": _environment(account.credentials_secret_ref.name),
+        "ports": [{"name": "http", "containerPort": PORT, "protocol": "TCP"}],
+        "resources": _resources(spec),
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "capabilities": {"drop": ["ALL"]},
+            "privileged": False,
+            "readOnlyRootFilesystem": True,
+        },
+        "startupProbe": _probe("/healthz", period_seconds=2, failures=60),
+        "livenessProbe": _probe("/healthz", period_seconds=10, failures=6),
+        "readinessProbe": _probe("/readyz", period_seconds=5, failures=2),
+        "terminationMessagePath": "/dev/termination-log",
+        "terminationMessagePolicy": "File",
+        "volumeMounts": [
+            {"name": "config", "mountPath": CONFIG_DIRECTORY, "readOnly": True},
+            {"name": VOLUME, "mountPath": STATE_DIRECTORY},
+            {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108 - an emptyDir of the pod's own
+        ],
+    }
+
+
+def _environment(secret: str) -> list[Manifest]:
+    def from_secret(name: str) -> Manifest:
+        return {"name": name, "valueFrom": {"secretKeyRef": {"name": secret, "key": name}}}
+
+    def from_pod(name: str, path: str) -> Manifest:
+        return {"name": name, "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": path}}}
+
+    return [
+        from_secret("APCA_API_KEY_ID"),
+        from_secret("APCA_API_SECRET_KEY"),
+        from_pod("POD_NAME", "metadata.name"),
+        from_pod("POD_UID", "metadata.uid"),
+        from_pod("POD_NAMESPACE", "metadata.namespace"),
+    ]
+
+
+def _resources(spec: TradingBotSpec) -> Manifest:
+    given = spec.resources
+    # A default beside a user's figure could contradict it (a request above the limit), so it is left out.
+    asked = given.requests.keys() | given.limits.keys()
+
+    def quantities(defaults: Mapping[str, str], own: Mapping[str, int | str]) -> dict[str, str]:
+        kept = {name: value for name, value in defaults.items() if name not in asked}
+        return {**kept, **{name: str(value) for name, value in sorted(own.items())}}
+
+    parts = {
+        "requests": quantities(_DEFAULT_REQUESTS, given.requests),
+        "limits": quantities(_DEFAULT_LIMITS, given.limits),
+    }
+    return {name: part for name, part in parts.items() if part}
+
+
+def _probe(path: str, *, period_seconds: int, failures: int) -> Manifest:
+    return {
+        "httpGet": {"path": path, "port": "http", "scheme": "HTTP"},
+        "periodSeconds": period_seconds,
+        "timeoutSeconds": 3,
+        "failureThreshold": failures,
+    }

@@ -1,0 +1,131 @@
+"""Everything one decision depends on, frozen: the object, what is around it, what it reported, and the time.
+
+Must never hold a client, a clock or a reference into the store that could change under the decision.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from pydantic import ValidationError
+
+from tradingbot_api import BrokerAccountSpec, RuntimeReport, TradingBotSpec
+from tradingbot_operator.plan.objects import Raw, mapping
+
+REPORT_LIFETIME: Final = timedelta(seconds=60)
+"""A report older than this says nothing of now."""
+
+FIGURES_INTERVAL: Final = timedelta(seconds=15)
+"""Figures (equity, prices) are written to the API server at most this often; states at once."""
+
+
+@dataclass(frozen=True)
+class PlanSettings:
+    """What the operator was started with and decisions depend on."""
+
+    runtime_image: str
+
+
+@dataclass(frozen=True)
+class ReportAnswer:
+    """What the bot's pod answered, and when."""
+
+    report: RuntimeReport
+    read_at: datetime
+
+
+@dataclass(frozen=True)
+class ReportFailure:
+    """The bot's pod was asked and gave no usable answer."""
+
+    reason: str
+    message: str
+    failed_at: datetime
+    last_answer: ReportAnswer | None = None
+
+
+@dataclass(frozen=True)
+class ReportPending:
+    """The bot's pod was not asked yet by this process: what is in the status still holds."""
+
+
+Reported = ReportAnswer | ReportFailure | ReportPending
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A child that the API server did not accept, and why. It is tried again."""
+
+    child: str
+    message: str
+
+
+@dataclass(frozen=True)
+class InvalidSpec:
+    """A stored spec that this release cannot read."""
+
+    message: str
+
+
+@dataclass(frozen=True)
+class BotSnapshot:
+    """What is known of one bot and of everything it depends on."""
+
+    bot: Raw
+    now: datetime
+    settings: PlanSettings
+    account: Raw | None = None
+    """The BrokerAccount it trades on."""
+    rivals: tuple[Raw, ...] = ()
+    """Other bots of its namespace that ask for a symbol it asks for, on the same account."""
+    account_pods: tuple[Raw, ...] = ()
+    """Pods of any bot that trade on the same account."""
+    children: Mapping[str, Raw] | None = None
+    """Its children as observed, by kind: each kind has at most one."""
+    pods: tuple[Raw, ...] = ()
+    claim: Raw | None = None
+    """Its volume claim."""
+    reported: Reported = ReportPending()
+    refusals: tuple[Refusal, ...] = ()
+
+    def child(self, kind: str) -> Raw | None:
+        """The observed child of a kind."""
+        return (self.children or {}).get(kind)
+
+
+@dataclass(frozen=True)
+class AccountSnapshot:
+    """What is known of one BrokerAccount and the bots that use it."""
+
+    account: Raw
+    now: datetime
+    bots: tuple[Raw, ...] = ()
+    reports: Mapping[str, ReportAnswer] | None = None
+    """The last answers, by bot name."""
+    pending: bool = False
+    """Whether a bot's pod was not asked yet by this process."""
+
+
+def parse_bot_spec(bot: Raw) -> TradingBotSpec | InvalidSpec:
+    """The bot's spec as a model, or why it is none."""
+    try:
+        return TradingBotSpec.model_validate(mapping(bot, "spec"))
+    except ValidationError as error:
+        return InvalidSpec(_first_errors(error))
+
+
+def parse_account_spec(account: Raw) -> BrokerAccountSpec | InvalidSpec:
+    """The account's spec as a model, or why it is none."""
+    try:
+        return BrokerAccountSpec.model_validate(mapping(account, "spec"))
+    except ValidationError as error:
+        return InvalidSpec(_first_errors(error))
+
+
+def _first_errors(error: ValidationError, limit: int = 3) -> str:
+    details = error.errors(include_url=False, include_input=False)
+    lines = [f"spec.{'.'.join(map(str, detail['loc']))}: {detail['msg']}" for detail in details[:limit]]
+    if len(details) > limit:
+        lines.append(f"and {len(details) - limit} more")
+    return "; ".join(lines)

@@ -1,0 +1,246 @@
+"""What the conditions of a bot say, each decided from the same view of it.
+
+Must never claim what nobody confirmed: a kill is done when the broker said so through the bot, not before.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from tradingbot_api import KILL_ANNOTATION, PAUSE_ANNOTATION, KillReport, Mode, RuntimeReport, TradingState
+from tradingbot_operator.plan.conditions import (
+    Verdict,
+    false,
+    previous_condition,
+    timestamp,
+    true,
+    unknown,
+)
+from tradingbot_operator.plan.objects import Raw, annotation, mapping, name_of, text
+from tradingbot_operator.plan.pods import Cause
+from tradingbot_operator.plan.snapshot import (
+    REPORT_LIFETIME,
+    ReportAnswer,
+    Reported,
+    ReportFailure,
+    ReportPending,
+)
+from tradingbot_operator.plan.symbols import Overlap
+
+READY = "Ready"
+RECONCILED = "Reconciled"
+LIVE_AUTHORIZED = "LiveAuthorized"
+KILLED = "Killed"
+PAUSED = "Paused"
+SYMBOL_CONFLICT = "SymbolConflict"
+FOREIGN_REPORT = "ForeignReport"
+
+
+@dataclass(frozen=True)
+class View:
+    """What the verdicts are about: the bot, what stands in its way, and what it says of itself."""
+
+    bot: Raw
+    account: Raw | None
+    now: datetime
+    obstacle: Cause | None
+    """What keeps a pod from running: account, symbols, image, volume; None where a container runs."""
+    reported: Reported
+    conflicts: tuple[Overlap, ...] = ()
+    awaited: tuple[Overlap, ...] = ()
+
+    @property
+    def answer(self) -> ReportAnswer | None:
+        """The last answer of the bot's pod, however old."""
+        if isinstance(self.reported, ReportFailure):
+            return self.reported.last_answer
+        return self.reported if isinstance(self.reported, ReportAnswer) else None
+
+    @property
+    def fresh(self) -> RuntimeReport | None:
+        """What the bot says now; None where it says nothing, or something else stands in its way."""
+        if self.obstacle is not None or self.answer is None:
+            return None
+        if isinstance(self.reported, ReportFailure) and self.reported.reason == FOREIGN_REPORT:
+            return None
+        return self.answer.report if self.now - self.answer.read_at <= REPORT_LIFETIME else None
+
+    @property
+    def pending(self) -> bool:
+        """Whether the pod runs and this process has not asked it yet: the stored status still holds."""
+        return self.obstacle is None and isinstance(self.reported, ReportPending)
+
+
+@dataclass(frozen=True)
+class KillRequest:
+    """The annotation: where it is, and its value."""
+
+    scope: str
+    name: str
+    reason: str
+
+    def __str__(self) -> str:
+        why = f': "{self.reason}"' if self.reason else ""
+        return f"kill requested on {self.scope} {self.name}{why}"
+
+
+def kill_request(bot: Raw, account: Raw | None) -> KillRequest | None:
+    """The kill annotation on the bot or on its account; its presence counts, whatever its value."""
+    for scope, raw in (("TradingBot", bot), ("BrokerAccount", account)):
+        reason = annotation(raw, KILL_ANNOTATION) if raw is not None else None
+        if raw is not None and reason is not None:
+            return KillRequest(scope, name_of(raw), reason[:512])
+    return None
+
+
+def is_killed(view: View) -> bool:
+    """Whether a kill is in force: asked for, latched in the bot, or never seen released."""
+    if kill_request(view.bot, view.account) is not None:
+        return True
+    if view.fresh is not None:
+        return view.fresh.kill is not None
+    # Nobody fresh to ask: a kill that was in force stays in force.
+    before = previous_condition(view.bot, KILLED)
+    latched = view.answer is not None and view.answer.report.kill is not None
+    return latched or (before is not None and before.status.value == "True")
+
+
+def kill_in_force(view: View) -> KillReport | None:
+    """How far the kill is, as the bot last said; None where none is in force or none was confirmed."""
+    if not is_killed(view):
+        return None
+    if view.answer is not None and view.answer.report.kill is not None:
+        return view.answer.report.kill
+    stored = mapping(view.bot, "status", "kill")
+    return KillReport.model_validate(stored) if text(stored, "observedAt") else None
+
+
+def killed(view: View) -> Verdict:
+    """Killed: whether a kill is in force, and how far it is as the broker confirmed."""
+    if not is_killed(view):
+        return false(KILLED, "NoKill")
+    request, kill = kill_request(view.bot, view.account), kill_in_force(view)
+    if request is not None:
+        head = str(request)
+    else:
+        why = f': "{kill.reason}"' if kill is not None and kill.reason else ""
+        head = f"killed{why}; the annotation is gone, the kill stays until the bot says it is released"
+    reason, progress = _kill_progress(kill)
+    if view.fresh is None and reason == "KillRequested":
+        cause = view.obstacle or _no_report(view)
+        progress = f"nobody has confirmed it: {cause.reason}: {cause.message}"
+    return true(KILLED, reason, f"{head}; {progress}")
+
+
+def _kill_progress(kill: KillReport | None) -> tuple[str, str]:
+    if kill is None:
+        return "KillRequested", "waiting for the bot to confirm"
+    if kill.flat_at is not None:
+        return "Flat", f"orders cancelled and positions closed, confirmed by the broker at {kill.flat_at}"
+    if kill.orders_cancelled_at is not None:
+        left = f"; {kill.open_positions} positions are held" if kill.open_positions else ""
+        confirmed = f"no order is open, confirmed by the broker at {kill.orders_cancelled_at}"
+        return "OrdersCancelled", f"{confirmed}{left}"
+    left = f", {kill.open_orders} orders are still open" if kill.open_orders is not None else ""
+    return "KillRequested", f"the bot stopped opening exposure at {kill.observed_at}{left}"
+
+
+def paused(view: View) -> Verdict:
+    """Paused: asked for by annotation or spec."""
+    if annotation(view.bot, PAUSE_ANNOTATION) is not None:
+        why = ("PauseAnnotation", f"annotation {PAUSE_ANNOTATION}: exits only")
+    elif mapping(view.bot, "spec").get("paused") is True:
+        why = ("PausedInSpec", "spec.paused: exits only")
+    else:
+        return false(PAUSED, "NotPaused")
+    confirmed = view.fresh is None or view.fresh.paused
+    return true(PAUSED, why[0], why[1] if confirmed else f"{why[1]}; waiting for the bot to confirm")
+
+
+def live_authorized(view: View) -> Verdict:
+    """LiveAuthorized: never in this release, whatever spec.mode asks for."""
+    if text(view.bot, "spec", "mode") == Mode.LIVE.value:
+        return false(
+            LIVE_AUTHORIZED,
+            "PromotionNotAvailable",
+            "mode live is requested; this release has no promotion yet, so the bot stays on paper",
+        )
+    return false(LIVE_AUTHORIZED, "NotRequested", "spec.mode is paper")
+
+
+def symbol_conflict(view: View) -> Verdict:
+    """SymbolConflict: whether elder bots own symbols this one asks for."""
+    if view.conflicts:
+        owned = "; ".join(map(str, view.conflicts))
+        return true(
+            SYMBOL_CONFLICT,
+            "SymbolOwnedByOther",
+            f"an elder bot on the same account owns {owned}: take the symbols out of one of the bots;"
+            " until then this bot holds no pod",
+        )
+    if view.awaited:
+        held = "; ".join(map(str, view.awaited))
+        return false(SYMBOL_CONFLICT, "WaitingForSymbols", f"waiting for another pod to let go of {held}")
+    return false(SYMBOL_CONFLICT, "NoConflict")
+
+
+def reconciled(view: View) -> Verdict:
+    """Reconciled: whether the bot's books and the broker's agree, as the bot last compared them."""
+    if view.pending and (before := previous_condition(view.bot, RECONCILED)) is not None:
+        return before
+    if view.fresh is None:
+        return unknown(RECONCILED, "NotReporting", "the bot does not report")
+    last = view.fresh.last_reconciliation
+    if last is None:
+        return unknown(RECONCILED, "NotYet", "the bot has not compared its books with the broker's yet")
+    if last.result == "Clean":
+        return true(RECONCILED, "Clean", "the bot's books and the broker's agree")
+    return false(RECONCILED, last.result or "Unknown", "; ".join(last.differences)[:1500])
+
+
+def ready(view: View) -> Verdict:
+    """Ready: whether the bot is able to trade, and what is in the way by name.
+
+    A killed bot reads `Ready=False Killed` whatever else is wrong with it: in a table of bots the kill is what an
+    operator must see first, and any other cause stands in the message.
+    """
+    verdict = _ready_but_for_a_kill(view)
+    if not is_killed(view):
+        return verdict
+    progress = killed(view).message
+    also = f" ({verdict.reason}: {verdict.message})" if view.obstacle is not None else ""
+    return false(READY, "Killed", f"{progress}{also}" if also not in progress else progress)
+
+
+def _ready_but_for_a_kill(view: View) -> Verdict:
+    if view.obstacle is not None:
+        return false(READY, view.obstacle.reason, view.obstacle.message)
+    if view.pending:
+        before = previous_condition(view.bot, READY)
+        return before if before is not None else false(READY, "Starting", "waiting for the bot's first report")
+    report = view.fresh
+    if report is None:
+        cause = _no_report(view)
+        return false(READY, cause.reason, cause.message)
+    if not report.ready:
+        return false(READY, report.reason or "Starting", report.message or "the bot is not ready yet")
+    return true(READY, *_what_it_does(view, report))
+
+
+def _what_it_does(view: View, report: RuntimeReport) -> tuple[str, str]:
+    asked_to_pause = paused(view)
+    if asked_to_pause.status.value == "True":
+        return "Paused", asked_to_pause.message
+    if report.trading_state is TradingState.ACTIVE:
+        return "Trading", report.message
+    return report.reason or report.trading_state.value, report.message
+
+
+def _no_report(view: View) -> Cause:
+    failure = view.reported if isinstance(view.reported, ReportFailure) else None
+    if failure is not None and failure.reason == FOREIGN_REPORT:
+        return Cause(failure.reason, failure.message)
+    detail = f": {failure.message}" if failure is not None and failure.message else ""
+    if view.answer is None:
+        return Cause("NotReporting" if failure else "Starting", f"the bot has not reported yet{detail}")
+    since = timestamp(view.answer.read_at)
+    return Cause("NotReporting", f"no report since {since}; the figures are from then{detail}")

@@ -1,0 +1,22 @@
+"""What the operator is started with. Holds values only."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Settings:
+    """One operator process."""
+
+    runtime_image: str
+    namespaces: tuple[str, ...] | None = None
+    """None is the whole cluster."""
+    probe_port: int = 8081
+    metrics_port: int = 8080
+    listen: str = "0.0.0.0"  # noqa: S104 - probes and metrics are for the kubelet and for Prometheus
+    resync_seconds: float = 30.0
+    report_poll_seconds: float = 15.0
+    report_port: int = 8080
+    workers: int = 8
+    log_level: str = "INFO"
+    instance: str = "tradingbot-operator"
+    """Names this process in Events: the pod's name."""
