@@ -31,12 +31,20 @@ class MachineTime:
 
 @dataclass(frozen=True)
 class Simulator:
-    """A whole simulator in this process: call `rest.handle`, step `clock`, take trade updates."""
+    """A whole simulator in this process: call `rest.handle`, `step`, take trade updates."""
 
     config: SimulatorConfig
     clock: MarketClock
     exchange: Exchange
     rest: RestApi
+
+    def step(self, by: timedelta) -> datetime:
+        """Move a stepped clock forward by `by` and the exchange with it; raises TypeError for another clock."""
+        if not isinstance(self.clock, SteppedClock):
+            raise TypeError(f"the clock is {self.clock.mode}: only a stepped one can be stepped")
+        self.clock.step(by)
+        self.rest.catch_up()
+        return self.clock.now()
 
     def take_trade_updates(self) -> list[TradeUpdate]:
         """What happened to orders up to the clock's time since the last call, in order."""

@@ -138,6 +138,8 @@ class Operator:
             registry=self._registry(),
             settings=_kopf_settings(),
             standalone=True,
+            # Peering is off; without a name of ours kopf would look up a user, and a container's uid has none.
+            identity="tradingbot-operator",  # type: ignore[arg-type]  # a NewType of str that kopf does not export
             clusterwide=namespaces is None,
             namespaces=namespaces or (),
             stop_flag=stop,

@@ -98,6 +98,9 @@ def run(
             min=1, max=50, envvar=_env("REPORT_POLL_SECONDS"), show_envvar=False, help="Between two reports of a bot."
         ),
     ] = 15,
+    report_port: Annotated[
+        int, typer.Option(hidden=True, envvar=_env("REPORT_PORT"), help="Port that bots answer on; for tests.")
+    ] = 8080,
     log_level: Annotated[
         LogLevel,
         typer.Option(envvar=_env("LOG_LEVEL"), show_envvar=False, case_sensitive=False, help="How much is logged."),
@@ -120,6 +123,7 @@ def run(
         listen=listen,
         resync_seconds=resync_seconds,
         report_poll_seconds=report_poll_seconds,
+        report_port=report_port,
         log_level=log_level.value.upper(),
         instance=os.environ.get("POD_NAME", "tradingbot-operator"),
     )

@@ -16,6 +16,7 @@ RECONCILE_SECONDS: Final = Histogram(
     f"{_PREFIX}_reconcile_seconds", "Time it took to look at an object", ["kind"], buckets=_SECONDS
 )
 WATCH_EVENTS: Final = Counter(f"{_PREFIX}_watch_events", "Events seen by the watches", ["kind"])
+SWEEPS: Final = Counter(f"{_PREFIX}_sweeps", "Full sweeps that ended")
 SWEEP_REPAIRS: Final = Counter(
     f"{_PREFIX}_sweep_repairs", "Objects that a sweep found changed or gone without an event", ["kind"]
 )

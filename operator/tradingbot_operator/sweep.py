@@ -10,7 +10,7 @@ import structlog
 
 from tradingbot_operator.cluster.connection import Connection, NotFoundError
 from tradingbot_operator.cluster.resources import CHILD_KINDS, OWN_KINDS, RESOURCES
-from tradingbot_operator.metrics import LAST_SWEEP, OBJECTS, SWEEP_REPAIRS
+from tradingbot_operator.metrics import LAST_SWEEP, OBJECTS, SWEEP_REPAIRS, SWEEPS
 from tradingbot_operator.observer import Observer
 from tradingbot_operator.plan.names import MANAGED_BY_LABEL, MANAGER
 from tradingbot_operator.plan.objects import ObjectKey, name_of, namespace_of, resource_version, uid_of
@@ -62,6 +62,7 @@ class Sweeper:
             if count:
                 SWEEP_REPAIRS.labels(kind=kind).inc(count)
             repaired += count
+        SWEEPS.inc()
         LAST_SWEEP.set_to_current_time()
         return repaired
 

@@ -87,6 +87,7 @@ class Lab:
     namespace: str
     accounts: tuple[str, ...]
     taken: list[str] = field(default_factory=list)
+    bots: list[str] = field(default_factory=list)
 
     # -------------------------------------------------------------- making things
 
@@ -113,6 +114,7 @@ class Lab:
                 "spec": defaults | spec,
             }
         )
+        self.bots.append(name)
         return name
 
     def apply(self, kind: str, name: str, **fields: Any) -> None:
@@ -178,7 +180,7 @@ class Lab:
 
     def requests(self, account: str) -> list[Json]:
         """Every order the broker was ever sent, whatever it answered."""
-        requests: list[Json] = self._simulator(f"/admin/accounts/{account}/requests")
+        requests: list[Json] = self._simulator(f"/admin/accounts/{account}/requests")["requests"]
         return requests
 
     def filled(self, account: str) -> list[Json]:

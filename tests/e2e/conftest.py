@@ -12,7 +12,7 @@ import pytest
 from cluster import OPERATOR_NAMESPACE, RUNTIME_IMAGE, Cluster, Json, Lab, eventually
 
 ROOT = Path(__file__).parents[2]
-ACCOUNTS = tuple(f"paper-{number}" for number in range(1, 15))
+ACCOUNTS = tuple(f"paper-{number}" for number in range(1, 31))
 SESSION_SECONDS = 60
 
 
@@ -63,6 +63,15 @@ def lab(cluster: Cluster) -> Iterator[Lab]:
     finally:
         # Volumes that tests kept on purpose go with their namespace.
         cluster.run("delete", "namespace", namespace, "--wait=false")
+
+
+@pytest.fixture(autouse=True)
+def _bots_end_with_their_test(lab: Lab) -> Iterator[None]:
+    """Two cores carry a few bots at a time, not all of the suite's."""
+    yield
+    if lab.bots:
+        lab.kubectl("delete", "bot", *lab.bots, "--ignore-not-found", "--wait=false")
+        lab.bots.clear()
 
 
 def _account(lab: Lab, account: str) -> None:

@@ -8,6 +8,7 @@ import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Self
 
 from tradingbot_runtime.core.commands import Journal
 from tradingbot_runtime.core.recovered import Recovered
@@ -46,7 +47,7 @@ class Database:
         self._failure: StateFailure | None = None
 
     @classmethod
-    def open(cls, directory: Path, bot_uid: str, mode: str) -> "Database":
+    def open(cls, directory: Path, bot_uid: str, mode: str) -> Self:
         """Opens or makes the state of a bot. The caller holds the directory's lock.
 
         Raises StateOfAnotherBot, StateTooNew, StateCorrupt or StateUnwritable.

@@ -290,29 +290,31 @@ def _events(
 
 def _transition(bot: Raw, condition: Document) -> EventNote | None:
     kind, status, reason = condition["type"], condition["status"], condition["reason"]
-    before = previous_condition(bot, kind)
-    if before is None and not _is_worth_telling(kind, status):
+    if not _is_news(kind, previous_condition(bot, kind), status, reason):
         return None
-    if before is not None and _same(before, status, reason):
-        return None
-    is_bad = (kind == READY and status == "False" and reason not in _ON_THE_WAY) or (
-        kind in (KILLED, SYMBOL_CONFLICT) and status == "True"
+    is_bad = (
+        (kind == READY and status == "False" and reason not in _ON_THE_WAY)
+        or (kind in (KILLED, SYMBOL_CONFLICT) and status == "True")
+        or (kind == RECONCILED and status == "False")
     )
     return EventNote(
         reason=reason if kind == READY else f"{kind}{'' if status == 'True' else status}",
         message=f"{kind}={status}: {condition['message'] or reason}",
-        warning=is_bad or (kind == RECONCILED and status == "False"),
+        warning=is_bad,
         transition=f"{kind}/{status}/{reason}/{condition['lastTransitionTime']}",
     )
 
 
-def _same(before: Verdict, status: str, reason: str) -> bool:
-    # Between unknowns nothing happened that anyone can act on.
-    return before.status.value == status and (before.reason == reason or status == "Unknown")
-
-
-def _is_worth_telling(kind: str, status: str) -> bool:
-    return kind == READY or (status == "True" and kind != RECONCILED)
+def _is_news(kind: str, before: Verdict | None, status: str, reason: str) -> bool:
+    was = before.status.value if before is not None else None
+    if kind == READY:
+        return before is None or (was, before.reason) != (status, reason)
+    if kind == RECONCILED:
+        # Unknown comes and goes with every restart; only a mismatch, and its end, concern anyone.
+        return was != status and "False" in (was, status)
+    if was is None:
+        return status == "True"
+    return before is not None and (was, before.reason) != (status, reason)
 
 
 def _storage_note(bot: Raw, spec: TradingBotSpec) -> EventNote:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -218,6 +219,8 @@ def test_a_running_clock_cannot_be_stepped() -> None:
     answer = floor.send("POST", "/admin/clock/step", b'{"seconds": 1}')
     assert answer.status == 422
     assert "only a stepped one" in answer.message
+    with pytest.raises(TypeError, match="only a stepped one"):
+        floor.simulator.step(timedelta(seconds=1))
 
 
 def test_when_the_calendar_has_run_out_every_request_says_so() -> None:

@@ -1,0 +1,265 @@
+"""A bot, its volume and the simulator in one process and in virtual time: the same seed gives the same history.
+
+The real engine, the real SQLite and alpaca-py; only sockets, threads and waiting are left out.
+"""
+
+import json
+import random
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import requests
+
+from alpaca_simulator.clock import SteppedClock
+from alpaca_simulator.in_process import InProcessAdapter
+from alpaca_simulator.rendering import order_json, trade_update_json
+from alpaca_simulator.simulator import Simulator, stepped
+from builders import UID, a_config
+from tradingbot_runtime.app import Decisions, Errands, InOrder
+from tradingbot_runtime.broker.alpaca import AlpacaBroker, Credentials
+from tradingbot_runtime.broker.lanes import InlineLane
+from tradingbot_runtime.broker.reading import trade_update_from
+from tradingbot_runtime.broker.retries import Retries
+from tradingbot_runtime.core import commands as do
+from tradingbot_runtime.core import events as seen
+from tradingbot_runtime.core.engine import Engine
+from tradingbot_runtime.core.orders import client_order_id_prefix
+from tradingbot_runtime.core.portfolio import Portfolio
+from tradingbot_runtime.core.recovered import Recovered
+from tradingbot_runtime.core.values import Now
+from tradingbot_runtime.ops.metrics import Metrics
+from tradingbot_runtime.state import Database
+from tradingbot_runtime.strategies.registry import load
+
+MONDAY = datetime(2026, 3, 2, 14, 25, tzinfo=UTC)
+"""Five minutes before the open in New York."""
+KEYS = Credentials("PKDEMOPAPER", "demo-paper-secret")
+PREFIX = client_order_id_prefix(UID, "paper")
+
+
+class Crash(BaseException):
+    """The process dies here: nothing in it may catch this."""
+
+
+@dataclass
+class Points:
+    """Counts the moments at which a process may die, and lets it die at some."""
+
+    dies_at: Callable[[int], bool] = field(default=lambda number: False)
+    passed: list[str] = field(default_factory=list)
+
+    def reach(self, name: str) -> None:
+        """One more moment. Raises Crash when the process is to die here."""
+        self.passed.append(name)
+        if self.dies_at(len(self.passed) - 1):
+            raise Crash(name)
+
+
+class DyingAdapter(InProcessAdapter):
+    """Answers through the simulator; the process may die before a request and after it."""
+
+    def __init__(self, world: "World") -> None:
+        super().__init__(world.simulator.rest)
+        self._world = world
+
+    def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
+        name = f"{request.method} {(request.url or '').split('/v2')[-1].split('?')[0]}"
+        self._world.points.reach(f"before {name}")
+        self._world.check_it_was_journaled(request)
+        response = self._world.answer(request, lambda: super(DyingAdapter, self).send(request, *args, **kwargs))
+        self._world.points.reach(f"after {name}")
+        return response
+
+
+class DyingDatabase(Database):
+    """Commits for real; the process may die before a commit and after it."""
+
+    points: Points
+
+    def commit(self, entries: Any, now: Now) -> None:
+        self.points.reach("before commit")
+        super().commit(entries, now)
+        self.points.reach("after commit")
+
+
+class World:
+    """One bot on one simulator."""
+
+    def __init__(
+        self, volume: Path, seed: int = 1, points: Points | None = None, start: datetime = MONDAY, **config: Any
+    ) -> None:
+        self.volume = volume
+        self.points = points or Points()
+        self.simulator: Simulator = stepped(start, seed)
+        self.machine = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)
+        self.restarts = 0
+        self.answer: Callable[[requests.PreparedRequest, Callable[[], requests.Response]], requests.Response]
+        self.answer = lambda request, send: send()
+        defaults: dict[str, Any] = {
+            "symbols": ["AAPL", "MSFT", "SPY"],
+            "strategy": {"name": "momentum", "parameters": {"lookback": 3, "max_weight": 0.25}},
+            "timeframe": "15Min",
+        }
+        self.config = a_config(**(defaults | config))
+        self.boot()
+
+    # ------------------------------------------------------------------ the bot's process
+
+    def boot(self) -> None:
+        """Starts a process on the volume."""
+        self.database = DyingDatabase.open(self.volume, UID, "paper")
+        self.database.points = self.points
+        strategy = load(self.config.strategy.name, self.config.strategy.parameters)
+        self.engine = Engine(self.config, strategy, self.database.recover())
+        metrics = Metrics(lambda: self.engine.counters)
+        decisions = Decisions(self.engine, self.database, metrics, lambda: self.machine)
+        retries = Retries(random.Random(1), self.wait)
+        broker = AlpacaBroker(
+            self.config.broker,
+            KEYS,
+            rng=random.Random(1),
+            session=self._session,
+            lane=lambda name, threads: InlineLane(),
+            retries=retries,
+        )
+        errands = Errands(broker, self.engine, self.config, metrics, decisions.now, self.wait)
+        self.bot = InOrder(decisions, errands)
+
+    def _session(self) -> requests.Session:
+        session = requests.Session()
+        session.trust_env = False
+        for scheme in ("http://", "https://"):
+            session.mount(scheme, DyingAdapter(self))
+        return session
+
+    async def begin(self) -> None:
+        """What a process does first: read the clock, connect the stream, compare the books."""
+        await self.bot.read_clock()
+        await self.bot.tell(seen.StreamConnected())
+
+    async def restart(self) -> None:
+        """Ends the process without a word, and starts another; it may die again on the way."""
+        while True:
+            self.database.close()
+            self.restarts += 1
+            with suppress(Crash):
+                self.boot()
+                await self.begin()
+                return
+
+    async def wait(self, seconds: float) -> None:
+        """Time passes for the machine only."""
+        self.machine += timedelta(seconds=seconds)
+
+    # ------------------------------------------------------------------ time
+
+    async def step(self, market: timedelta) -> None:
+        """Market time passes; the bot hears of its orders, reads the clock and ticks. A crash is followed by a restart."""
+        clock = self.simulator.clock
+        assert isinstance(clock, SteppedClock)
+        clock.step(market)
+        self.machine += timedelta(seconds=5)
+        updates = [trade_update_from(trade_update_json(one)) for one in self.simulator.take_trade_updates()]
+        await self.live(lambda: self._hear(updates))
+
+    async def run(self, sessions: int, every: timedelta = timedelta(minutes=15)) -> None:
+        """Trades whole sessions, from before the open to after the close."""
+        for _ in range(sessions):
+            calendar, now = self.simulator.exchange.calendar, self.simulator.clock.now()
+            session = calendar.next_closing(now)
+            if now < session.opens_at - timedelta(minutes=5):
+                await self.step(session.opens_at - timedelta(minutes=5) - now)
+            while self.simulator.clock.now() < session.closes_at + timedelta(minutes=5):
+                await self.step(every)
+
+    async def tell(self, event: seen.Event) -> None:
+        """Something happens to the bot."""
+        await self.live(lambda: self.bot.tell(event))
+
+    async def settle(self) -> None:
+        """Lets the bot compare its books until nothing changes any more."""
+        for _ in range(6):
+            await self.step(timedelta(seconds=1))
+            self.machine += timedelta(seconds=60)
+            await self.tell(seen.Tick())
+
+    async def _hear(self, updates: list[seen.TradeUpdate]) -> None:
+        for update in updates:
+            await self.bot.tell(update)
+        await self.bot.read_clock()
+        await self.bot.tell(seen.Tick())
+
+    async def live(self, happens: Callable[[], Awaitable[None]]) -> None:
+        """Something happens; a process that dies of it is followed by another."""
+        try:
+            await happens()
+        except Crash:
+            # What was not heard yet is lost with the process; the new one reads the broker's books.
+            await self.restart()
+            await self._catch_up()
+
+    async def _catch_up(self) -> None:
+        """A few seconds in which the market stands still: the new process asks about what the old one left open."""
+        for _ in range(4):
+            await self.wait(3)
+            try:
+                await self.bot.tell(seen.Tick())
+                await self.bot.read_clock()
+            except Crash:
+                await self.restart()
+
+    # ------------------------------------------------------------------ what is true
+
+    @property
+    def orders(self) -> list[dict[str, Any]]:
+        """Every order at the simulator, oldest first."""
+        account = next(a for a in self.simulator.exchange.accounts.values() if a.terms.kind == "paper")
+        return [dict(order_json(order)) for order in reversed(list(account.orders_newest_first()))]
+
+    @property
+    def ideas(self) -> list[tuple[Any, ...]]:
+        """What the orders wanted, without their ids: equal in two runs that decided the same."""
+        wanted = ("created_at", "symbol", "side", "qty", "limit_price")
+        return sorted(tuple(order[key] for key in wanted) for order in self.orders)
+
+    @property
+    def held(self) -> dict[str, Decimal]:
+        """The simulator's positions."""
+        account = next(a for a in self.simulator.exchange.accounts.values() if a.terms.kind == "paper")
+        return {symbol: position.quantity for symbol, position in account.positions.items()}
+
+    def recovered(self) -> Recovered:
+        """The volume as a new process would find it; verifies it on the way."""
+        return self.database.recover()
+
+    def check(self) -> None:
+        """The invariants that hold after any history, once the books were compared."""
+        books = self.recovered()
+        ids = [order["client_order_id"] for order in self.orders]
+        assert len(ids) == len(set(ids)), "an order was sent twice"
+        journaled = {order.client_order_id: order for order in books.orders}
+        assert set(ids) <= set(journaled), "an order at the broker is not in the journal"
+        for order in self.orders:
+            ours = journaled[order["client_order_id"]]
+            assert ours.filled_qty == Decimal(str(order["filled_qty"])), ours
+            assert ours.state.value == order["status"], (ours, order["status"])
+        portfolio = Portfolio.of(books.fills)
+        assert {s: h.qty for s, h in portfolio.holdings.items()} == self.held, "positions are not the sum of fills"
+        assert all(fill.client_order_id for fill in books.fills), "the books had to be corrected"
+        assert self.engine.counters["orders", "transition_blocked"] == 0
+
+    def check_it_was_journaled(self, request: requests.PreparedRequest) -> None:
+        """An order is journaled before it is sent: looked up at the very moment it leaves."""
+        if request.method != "POST" or not (request.url or "").endswith("/orders"):
+            return
+        order_id = json.loads(request.body or b"{}")["client_order_id"]
+        row = self.database._connection.execute(
+            "SELECT state FROM orders WHERE client_order_id = ?", (order_id,)
+        ).fetchone()
+        assert row is not None, f"{order_id} left before it was journaled"
+        assert not self.database._connection.in_transaction, "an order left inside a transaction"

@@ -1,0 +1,116 @@
+"""The store is a cache whose indices always agree with its objects, whatever order things were seen in."""
+
+from typing import Any
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from tradingbot_operator.plan.objects import ObjectKey, Raw, uid_of
+from tradingbot_operator.plan.symbols import account_of, accounts_of, symbols_of
+from tradingbot_operator.store import ACCOUNT, BOT, POD, Store
+from unit.operator.world import a_bot, a_claim, a_pod, an_account
+
+NAMES = st.sampled_from(["a", "b", "c"])
+ACCOUNTS = st.sampled_from(["x", "y"])
+SYMBOLS = st.lists(st.sampled_from(["AAPL", "MSFT"]), unique=True, max_size=2)
+
+
+def versioned(raw: Raw, version: int | str, **metadata: Any) -> Raw:
+    return {**raw, "metadata": {**raw["metadata"], "resourceVersion": str(version), **metadata}}
+
+
+class StoreMachine(RuleBasedStateMachine):
+    """Puts and removes in any order; a plain dictionary is the model."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.store = Store()
+        self.model: dict[ObjectKey, Raw] = {}
+        self.version = 0
+
+    def put(self, kind: str, raw: Raw) -> None:
+        self.version += 1
+        raw = versioned(raw, self.version)
+        assert self.store.put(kind, raw)
+        self.model[ObjectKey(kind, "demo", raw["metadata"]["name"])] = raw
+
+    @rule(name=NAMES, account=ACCOUNTS, live=ACCOUNTS, symbols=SYMBOLS)
+    def put_bot(self, name: str, account: str, live: str, symbols: list[str]) -> None:
+        self.put(BOT, a_bot(name, accounts={"paper": account, "live": live}, symbols=symbols))
+
+    @rule(name=ACCOUNTS)
+    def put_account(self, name: str) -> None:
+        self.put(ACCOUNT, an_account(name))
+
+    @rule(bot=NAMES, symbols=SYMBOLS)
+    def put_pod(self, bot: str, symbols: list[str]) -> None:
+        self.put(POD, a_pod(bot, symbols=symbols))
+
+    @rule(bot=NAMES)
+    def put_claim(self, bot: str) -> None:
+        self.put("PersistentVolumeClaim", a_claim(bot))
+
+    @rule(kind=st.sampled_from([BOT, ACCOUNT, POD]), name=NAMES)
+    def remove(self, kind: str, name: str) -> None:
+        key = ObjectKey(kind, "demo", name)
+        assert (self.store.remove(key) is not None) == (self.model.pop(key, None) is not None)
+
+    @rule(name=NAMES)
+    def an_older_version_is_ignored(self, name: str) -> None:
+        known = self.store.get(ObjectKey(BOT, "demo", name))
+        if known is not None:
+            assert not self.store.put(BOT, versioned(a_bot(name), 0))
+            assert not self.store.put(BOT, known)
+
+    @rule(name=NAMES)
+    def a_namesake_is_not_removed(self, name: str) -> None:
+        assert self.store.remove(ObjectKey(BOT, "demo", name), uid="of-another") is None
+
+    @invariant()
+    def objects_are_the_models(self) -> None:
+        assert {key: self.store.get(key) for key in self.store.keys()} == self.model
+        assert len(self.store) == len(self.model)
+
+    @invariant()
+    def indices_agree_with_the_objects(self) -> None:
+        bots = {key: raw for key, raw in self.model.items() if key.kind == BOT}
+        for account in ("x", "y"):
+            expected = sorted(key for key, raw in bots.items() if account in accounts_of(raw))
+            assert self.store.bots_on_account("demo", account) == expected
+            for symbol in ("AAPL", "MSFT"):
+                claiming = sorted(
+                    key for key, raw in bots.items() if account_of(raw) == account and symbol in symbols_of(raw)
+                )
+                assert self.store.bots_claiming("demo", account, [symbol]) == claiming
+        pods = sorted(key for key in self.model if key.kind == POD)
+        assert self.store.pods_on_account("demo", "sim") == pods
+        for name in ("a", "b", "c"):
+            children = self.store.children(ObjectKey(BOT, "demo", name))
+            assert [key for key in children if key.kind == POD] == [k for k in pods if k.name == f"{name}-bot-0"]
+
+
+TestStore = StoreMachine.TestCase
+TestStore.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+
+
+def test_managed_fields_are_not_kept() -> None:
+    store = Store()
+    store.put(BOT, versioned(a_bot(), 1, managedFields=[{"manager": "kubectl"}]))
+    kept = store.get(ObjectKey(BOT, "demo", "momentum"))
+    assert kept is not None and "managedFields" not in kept["metadata"]
+
+
+def test_versions_that_are_no_numbers_are_taken_as_they_come() -> None:
+    store = Store()
+    assert store.put(BOT, versioned(a_bot(), "b"))
+    assert store.put(BOT, versioned(a_bot(), "a"))
+    assert not store.put(BOT, versioned(a_bot(), "a"))
+
+
+def test_a_late_deletion_of_a_former_bot_does_not_hide_its_namesake() -> None:
+    store = Store()
+    store.put(BOT, versioned(a_bot(uid="new"), 9))
+    key = ObjectKey(BOT, "demo", "momentum")
+    store.remove(key, uid="old")
+    assert uid_of(store.get(key) or {}) == "new"
