@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from cluster import OPERATOR_NAMESPACE, RUNTIME_IMAGE, Cluster, Json, Lab, eventually
+from e2e.lab import OPERATOR_NAMESPACE, RUNTIME_IMAGE, Cluster, Json, Lab, eventually
 
 ROOT = Path(__file__).parents[2]
 ACCOUNTS = tuple(f"paper-{number}" for number in range(1, 31))

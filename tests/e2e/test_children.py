@@ -2,7 +2,7 @@
 
 import pytest
 
-from cluster import Lab, eventually
+from e2e.lab import Lab, eventually
 
 CHILDREN = ("serviceaccount", "role", "rolebinding", "configmap", "service", "statefulset")
 

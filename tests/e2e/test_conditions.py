@@ -1,6 +1,6 @@
 """Each thing that can be wrong with a bot is a condition that names it, and `kubectl describe` shows it."""
 
-from cluster import Lab, eventually
+from e2e.lab import Lab, eventually
 
 
 def _describe(lab: Lab, bot: str) -> str:

@@ -7,7 +7,7 @@ from datetime import datetime
 
 import pytest
 
-from cluster import OPERATOR_NAMESPACE, Cluster, Lab, eventually
+from e2e.lab import OPERATOR_NAMESPACE, Cluster, Lab, eventually
 
 RESTING = {"execution": {"limitOffsetBps": -450}}
 """Entries wait 4.5 % below the price, so that there is something to cancel."""

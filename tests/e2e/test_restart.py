@@ -3,7 +3,7 @@
 from collections import Counter
 from decimal import Decimal
 
-from cluster import Json, Lab, eventually, kill_runtime
+from e2e.lab import Json, Lab, eventually, kill_runtime
 
 
 def _held_at_broker(lab: Lab, account: str) -> dict[str, Decimal]:

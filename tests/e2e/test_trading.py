@@ -2,7 +2,7 @@
 
 from decimal import Decimal
 
-from cluster import Lab, eventually
+from e2e.lab import Lab, eventually
 
 
 def test_a_bot_trades_and_its_status_agrees_with_the_broker(lab: Lab) -> None:
