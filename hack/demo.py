@@ -45,7 +45,7 @@ HOPELESS_RESTARTS = 3
 INTERRUPTED = 130
 
 Json = dict[str, Any]
-console = Console(highlight=False)
+console = Console(highlight=False, soft_wrap=True)
 
 
 class DemoFailedError(Exception):
@@ -286,10 +286,15 @@ def image_names(environment: Mapping[str, str]) -> dict[str, str]:
 @contextmanager
 def step(number: str, what: str, usual: str) -> Iterator[None]:
     """Says what begins and how long it usually takes, and how long it took."""
-    console.print(f"[bold cyan]{escape(f'[{number}]')}[/] [bold]{what}[/] [dim](usually {usual})[/]", soft_wrap=True)
+    console.print(f"[bold cyan]{escape(f'[{number}]')}[/] [bold]{what}[/] [dim](usually {usual})[/]")
     began = time.monotonic()
     yield
     console.print(f"      [green]done[/] [dim]in {time.monotonic() - began:.1f} s[/]")
+
+
+def tell(text: str) -> None:
+    """A line within a step."""
+    console.print(f"      {escape(text)}")
 
 
 def wait(look: Callable[[], str | None], limit_seconds: float, what: str) -> None:
@@ -300,7 +305,7 @@ def wait(look: Callable[[], str | None], limit_seconds: float, what: str) -> Non
             if console.is_terminal:
                 spinner.update(f"[dim]{time.monotonic() - began:4.0f} s[/] {escape(state)[: console.width - 14]}")
             elif state != shown:
-                console.print(f"      {time.monotonic() - began:4.0f} s  {escape(state)}", soft_wrap=True)
+                tell(f"{time.monotonic() - began:4.0f} s  {state}")
             shown = state
             if time.monotonic() > deadline:
                 raise DemoFailedError(f"{what}: not after {limit_seconds:g} s. Last seen: {state}")
@@ -331,7 +336,7 @@ class Demo:
         for image in IMAGES:
             with console.status(f"[dim]{image.tag}[/]"):
                 self.cluster.deliver(image)
-            console.print(f"      {image.tag}")
+            tell(image.tag)
         self.ids = image_ids(self.cluster)
 
     def install_operator(self) -> None:
@@ -353,10 +358,10 @@ class Demo:
         known = (namespace.get("metadata", {}).get("annotations") or {}).get(MARKET_ANNOTATION)
         bot = self._bot()
         if bot and known and known != market and not Sight.of(bot).is_killed:
-            console.print("      the simulator was restarted and remembers nothing: the bot starts anew, too")
+            tell("the simulator was restarted and remembers nothing: the bot starts anew, too")
             self._remove_bot()
         elif bot:
-            console.print("      the bot is there already")
+            tell("the bot is there already")
         self.kubectl.apply("manifests/demo", self.names, self.ids)
         self.kubectl("annotate", "--overwrite", "namespace", NAMESPACE, f"{MARKET_ANNOTATION}={market}")
 
@@ -375,14 +380,14 @@ class Demo:
     def show(self, seen: Sight) -> None:
         """The last screen."""
         console.print()
-        console.print(self.kubectl("get", "bots", "-n", NAMESPACE).rstrip(), soft_wrap=True)
+        console.print(self.kubectl("get", "bots", "-n", NAMESPACE).rstrip())
         for part in (positions_table(seen.status), orders_table(seen.status)):
             console.print()
             console.print(part)
         console.print()
         if seen.is_killed:
             killed = seen.condition("Killed")
-            console.print(f"[bold red]The bot is killed:[/] {escape(killed.message if killed else '')}", soft_wrap=True)
+            console.print(f"[bold red]The bot is killed:[/] {escape(killed.message if killed else '')}")
             console.print(
                 "A kill stays, whatever is done to the bot: releasing it with approvals comes in a later release."
                 "\nTo start anew, with an empty state: [bold]make demo-down demo[/]"
@@ -390,7 +395,7 @@ class Demo:
             console.print()
         console.print("[bold]Try next[/]")
         for command, meaning in next_commands(self.cluster, self.environment):
-            console.print(f"  {escape(command)}  [dim]# {meaning}[/]", soft_wrap=True)
+            console.print(f"  {escape(command)}  [dim]# {meaning}[/]")
 
     def show_failure(self) -> None:
         """Pods, events and logs of the demo's namespaces, as far as they can be had."""
@@ -414,7 +419,7 @@ class Demo:
             arguments = ("delete", "namespace", namespace, "--ignore-not-found", "--timeout=120s")
             self.kubectl(*arguments, limit_seconds=130)
         if self._is_used_elsewhere():
-            console.print("      the operator stays: there are bots or accounts outside of the demo")
+            tell("the operator stays: there are bots or accounts outside of the demo")
             return
         arguments = ("delete", "--ignore-not-found", "--timeout=120s", "-k", str(ROOT / "manifests/overlays/demo"))
         self.kubectl(*arguments, limit_seconds=130)
@@ -437,7 +442,7 @@ class Demo:
 
     def _say_if_there(self, kind: str, name: str, namespace: str) -> None:
         if self.kubectl.get(kind, name, "-n", namespace):
-            console.print(f"      {name} is there already")
+            tell(f"{name} is there already")
 
     def _wait_for_deployment(self, name: str, namespace: str) -> None:
         def look() -> str | None:
@@ -474,7 +479,7 @@ class Demo:
             return
         if text.strip():
             console.print(f"\n[bold]{escape(title)}[/]")
-            console.print(escape("\n".join(text.rstrip().splitlines()[-last_lines:])), soft_wrap=True)
+            console.print(escape("\n".join(text.rstrip().splitlines()[-last_lines:])))
 
 
 # Commands --------------------------------------------------------------------
@@ -510,16 +515,16 @@ def up(environment: Mapping[str, str]) -> None:
         with step("6/6", "Its first filled order", "1 minute"):
             seen = demo.wait_for_fill()
     except (DemoFailedError, CommandFailedError) as error:
-        console.print(f"\n[bold red]The demo failed.[/] {escape(str(error))}", soft_wrap=True)
+        console.print(f"\n[bold red]The demo failed.[/] {escape(str(error))}")
         if cluster.is_up():
             demo.show_failure()
         console.print(
             "\nWhat to do: the lines above say which part is unwell; docs/troubleshooting.md explains each reason."
-            "\n`make demo` goes on from here; `make demo-down demo` starts anew.",
-            soft_wrap=True,
+            "\n`make demo` goes on from here; `make demo-down demo` starts anew."
         )
         raise SystemExit(1) from error
-    console.print(f"\n[green]The bot has traded.[/] [dim]{time.monotonic() - began:.0f} s in all[/]")
+    outcome = "[red]The demo runs, and its bot is killed.[/]" if seen.is_killed else "[green]The bot has traded.[/]"
+    console.print(f"\n{outcome} [dim]{time.monotonic() - began:.0f} s in all[/]")
     demo.show(seen)
 
 
@@ -537,7 +542,7 @@ def down(environment: Mapping[str, str]) -> None:
         with step("1/2", "Removing the demo", "20 s"):
             Demo(cluster, environment).remove()
     with step("2/2", "Stopping the cluster", "5 s"):
-        console.print(f"      {cluster.down()}")
+        tell(cluster.down())
     (STATE / "cluster").unlink(missing_ok=True)
 
 
@@ -546,8 +551,8 @@ def cluster_up(environment: Mapping[str, str]) -> None:
     cluster = pick_cluster(environment)
     with step("1/1", f"Cluster: {cluster.name}", cluster.usual_start):
         cluster.up()
-    console.print(f"export KUBECONFIG={shlex.quote(cluster.kubeconfig)}", soft_wrap=True)
-    console.print(f"# kubectl: {cluster.kubectl}", soft_wrap=True)
+    console.print(f"export KUBECONFIG={shlex.quote(cluster.kubeconfig)}")
+    console.print(f"# kubectl: {cluster.kubectl}")
 
 
 def cluster_down(environment: Mapping[str, str]) -> None:
@@ -588,10 +593,10 @@ def main(arguments: Sequence[str]) -> int:
     try:
         COMMANDS[command](os.environ)
     except NoClusterError as error:
-        console.print(f"[bold red]No cluster:[/] {escape(str(error))}", soft_wrap=True)
+        console.print(f"[bold red]No cluster:[/] {escape(str(error))}")
         return 1
     except CommandFailedError as error:
-        console.print(f"[bold red]Failed:[/] {escape(str(error))}", soft_wrap=True)
+        console.print(f"[bold red]Failed:[/] {escape(str(error))}")
         return 1
     except KeyboardInterrupt:
         console.print("\nStopped by hand. What was started goes on running; `make demo` goes on from here,")

@@ -7,10 +7,12 @@ kubeconfig in anyone's home.
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -154,8 +156,10 @@ class Embedded:
 
     def deliver(self, image: Image) -> None:
         """Builds with buildah on Debian's own Python and imports into containerd."""
-        command = [str(SCRIPT), "build-image", image.tag, str(ROOT), str(ROOT / image.dockerfile)]
-        run_logged(command, f"build-{image.tag}")
+        with _delivery(self, image) as is_due:
+            if is_due:
+                command = [str(SCRIPT), "build-image", image.tag, str(ROOT), str(ROOT / image.dockerfile)]
+                run_logged(command, f"build-{image.tag}")
 
     def down(self) -> str:
         """Stops every process of it; its objects and volumes stay."""
@@ -191,9 +195,11 @@ class Kind:
 
     def deliver(self, image: Image) -> None:
         """Builds with Docker and loads into kind's node."""
-        build = ["docker", "build", "--tag", image.tag, "--file", str(ROOT / image.dockerfile), str(ROOT)]
-        run_logged(build, f"build-{image.tag}")
-        run_logged(["kind", "load", "docker-image", image.tag, "--name", KIND_NAME], f"load-{image.tag}")
+        with _delivery(self, image) as is_due:
+            if is_due:
+                build = ["docker", "build", "--tag", image.tag, "--file", str(ROOT / image.dockerfile), str(ROOT)]
+                run_logged(build, f"build-{image.tag}")
+                run_logged(["kind", "load", "docker-image", image.tag, "--name", KIND_NAME], f"load-{image.tag}")
 
     def down(self) -> str:
         """Deletes it with everything in it."""
@@ -247,6 +253,31 @@ def cluster_named(name: str, environment: Mapping[str, str]) -> Cluster:
     if name == "kind":
         return Kind()
     return Existing(environment) if name == "existing" else Embedded(environment)
+
+
+@contextmanager
+def _delivery(cluster: Cluster, image: Image) -> Iterator[bool]:
+    """Whether an image must be built for this cluster; remembered in the cluster itself once it was."""
+    kubectl = [cluster.kubectl, f"--kubeconfig={cluster.kubeconfig}", "--namespace=kube-system"]
+    record = "tradingbot-images"
+    digest, key = digest_of_sources(), image.tag.replace(":", "-")
+    known = output([*kubectl, "get", "configmap", record, "--ignore-not-found", f"--output=jsonpath={{.data.{key}}}"])
+    is_due = known.strip() != digest
+    if is_due:
+        # Before the build: one that is broken off must not be taken for one that was done.
+        _remember(kubectl, record, {key: None})
+    yield is_due
+    if is_due:
+        _remember(kubectl, record, {key: digest})
+
+
+def _remember(kubectl: Sequence[str], record: str, data: Mapping[str, str | None]) -> None:
+    manifest = json.dumps({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": record}})
+    command = [*kubectl, "apply", "--server-side", "--force-conflicts", "--filename=-"]
+    done = subprocess.run(command, input=manifest, text=True, capture_output=True, check=False)
+    if done.returncode != 0:
+        raise CommandFailedError(command, done.returncode, done.stderr)
+    output([*kubectl, "patch", "configmap", record, "--type=merge", f"--patch={json.dumps({'data': data})}"])
 
 
 def digest_of_sources() -> str:

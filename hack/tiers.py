@@ -83,7 +83,7 @@ class Stage:
 
 def lint_checks() -> list[tuple[str, list[str]]]:
     """Every check: its name and its command."""
-    scripts = sorted(str(path.relative_to(ROOT)) for path in _tracked("*.sh", ".ci/run"))
+    scripts = [".ci/run", *sorted(str(path.relative_to(ROOT)) for path in (ROOT / "hack").rglob("*.sh"))]
     hack = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "hack").glob("*.py"))
     return [
         ("ruff", _program("ruff", "check", ".")),
@@ -98,18 +98,6 @@ def lint_checks() -> list[tuple[str, list[str]]]:
 
 def _program(name: str, *arguments: str) -> list[str]:
     return [str(Path(sys.executable).parent / name), *arguments]
-
-
-def _tracked(*patterns: str) -> list[Path]:
-    listed = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "--", *patterns],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    found = [ROOT / line for line in listed.stdout.splitlines()]
-    return [path for path in found if path.is_file()]
 
 
 def run_lint() -> Result:

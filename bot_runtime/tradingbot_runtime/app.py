@@ -152,7 +152,7 @@ class Errands:
         order = command.order
         # Between the decision and now a kill may have been seen: this is the last moment to keep the order back.
         if not self._engine.may_send(order.client_order_id):
-            return seen.SubmitRejected(order.client_order_id, "never sent: a kill, a pause or a halt came first")
+            return seen.SubmitWithheld(order.client_order_id, "a kill, a pause or a halt came first")
         try:
             return seen.SubmitAcknowledged(await self._timed("submit", self._broker.submit(order)))
         except (OrderRejected, Unauthorized) as error:
@@ -391,7 +391,7 @@ class App:
                     self._orders.put_nowait(command)
                 except asyncio.QueueFull:
                     order_id = command.order.client_order_id
-                    self._start(self._events.put(seen.SubmitRejected(order_id, "never sent: too many orders wait")))
+                    self._start(self._events.put(seen.SubmitWithheld(order_id, "too many orders wait to be sent")))
             case do.TakeSnapshot():
                 self._snapshots.ask(command)
             case do.ReadBars():
@@ -441,7 +441,7 @@ class App:
         """Waits for an order that is being sent, and journals what became of it; nothing else is begun."""
         if self._sending is not None and not self._sending.done():
             await asyncio.wait({self._sending}, timeout=self._timings.finish_submits_seconds)
-        outcomes = (seen.SubmitAcknowledged, seen.SubmitRejected, seen.SubmitInDoubt)
+        outcomes = (seen.SubmitAcknowledged, seen.SubmitRejected, seen.SubmitWithheld, seen.SubmitInDoubt)
         for event in self._events.left():
             if isinstance(event, outcomes):
                 with suppress(CommitFailed):

@@ -77,8 +77,6 @@ def run(
     Try it:  alpaca-simulator serve --session-seconds 30
              tradingbot run --config bot.yaml --state ./state --control file:control.yaml
     """
-    # Process 1 of a container ignores signals nobody handles; until the loop runs, SIGTERM simply ends us.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     from tradingbot_runtime.state import StateFailure  # with alpaca-py below: only `run` pays for these imports
 
     try:
@@ -136,6 +134,8 @@ def version() -> None:
 
 def main() -> None:
     """The console script."""
+    # Process 1 of a container ignores signals nobody handles; until the loop runs, SIGTERM simply ends us.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     app()
 
 

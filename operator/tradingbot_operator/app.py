@@ -110,7 +110,6 @@ class Operator:
         _LOG.info("loaded", objects=len(self._store), bots=len(self._store.keys(BOT)))
 
     async def _run_until_stopped(self) -> None:
-        stop = asyncio.Event()
         parts = [
             asyncio.create_task(self._poller.run(), name="reports"),
             asyncio.create_task(self._resync(), name="resync"),
@@ -119,7 +118,7 @@ class Operator:
                 for number in range(self._settings.workers)
             ),
         ]
-        watches = asyncio.create_task(self._watch(stop), name="watches")
+        watches = asyncio.create_task(self._watch(), name="watches")
         try:
             done, _ = await asyncio.wait([*parts, watches], return_when=asyncio.FIRST_COMPLETED)
             for task in done:
@@ -127,12 +126,11 @@ class Operator:
                     _LOG.error("a part of the operator has ended", part=task.get_name())
                 task.result()
         finally:
-            stop.set()
-            for task in parts:
+            for task in (*parts, watches):
                 task.cancel()
             await asyncio.gather(*parts, watches, return_exceptions=True)
 
-    async def _watch(self, stop: asyncio.Event) -> None:
+    async def _watch(self) -> None:
         namespaces = self._settings.namespaces
         await kopf.operator(
             registry=self._registry(),
@@ -142,7 +140,6 @@ class Operator:
             identity="tradingbot-operator",  # type: ignore[arg-type]  # a NewType of str that kopf does not export
             clusterwide=namespaces is None,
             namespaces=namespaces or (),
-            stop_flag=stop,
         )
 
     def _registry(self) -> kopf.OperatorRegistry:

@@ -5,6 +5,7 @@ it is being worked on comes back when that work is done.
 """
 
 import asyncio
+import contextlib
 import heapq
 import itertools
 import random
@@ -114,10 +115,10 @@ class WorkQueue(Generic[Key]):
             if key is not None:
                 return key
             self._changed.clear()
-            try:
-                await asyncio.wait_for(self._changed.wait(), self._seconds_to_next())
-            except TimeoutError:
-                continue
+            # Not wait_for: in Python 3.11 that is a task of its own, which a stopping kopf would cancel under us.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._seconds_to_next()):
+                    await self._changed.wait()
 
     def _schedule(self, key: Key, entry: _Entry) -> None:
         if entry.due <= self._clock():

@@ -84,6 +84,9 @@ class Reconciler:
             result = "unavailable"
             wait = self._queue.retry(key)
             log.warning("API server unavailable, trying again", wait=wait, error=error.message)
+        except NotFoundError as error:
+            result = "gone"
+            log.info("not there any more", wait=self._queue.retry(key), error=error.message)
         except ApiError as error:
             result = "refused"
             log.warning("API server refused", wait=self._queue.retry(key), error=error.message)

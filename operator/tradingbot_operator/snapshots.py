@@ -15,6 +15,7 @@ from tradingbot_operator.plan import (
     ReportFailure,
     ReportPending,
 )
+from tradingbot_operator.plan.children import CHILD_KINDS
 from tradingbot_operator.plan.names import child_name, claim_name
 from tradingbot_operator.plan.objects import ObjectKey, Raw, annotation, text, uid_of
 from tradingbot_operator.plan.pods import is_answering, newest
@@ -34,8 +35,7 @@ def bot_snapshot(
 ) -> BotSnapshot:
     """What is known of one bot."""
     account = account_of(bot)
-    labelled = store.children(key)
-    pods = _objects(store, (child for child in labelled if child.kind == POD))
+    pods = _pods(store, key)
     name = child_name(key.name)
     return BotSnapshot(
         bot=bot,
@@ -47,10 +47,9 @@ def bot_snapshot(
             (rival for rival in store.bots_claiming(key.namespace, account, symbols_of(bot)) if rival != key),
         ),
         account_pods=_objects(store, store.pods_on_account(key.namespace, account)),
+        # By name and not by label: a namesake without our label is in the way all the same.
         children={
-            child.kind: raw
-            for child in labelled
-            if child.kind not in (POD, CLAIM) and child.name == name and (raw := store.get(child)) is not None
+            kind: raw for kind in CHILD_KINDS if (raw := store.get(ObjectKey(kind, key.namespace, name))) is not None
         },
         pods=pods,
         claim=store.get(ObjectKey(CLAIM, key.namespace, claim_name(key.name))),

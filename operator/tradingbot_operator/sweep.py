@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import structlog
 
 from tradingbot_operator.cluster.connection import Connection, NotFoundError
-from tradingbot_operator.cluster.resources import CHILD_KINDS, OWN_KINDS, RESOURCES
+from tradingbot_operator.cluster.resources import LABELLED_KINDS, OWN_KINDS, RESOURCES
 from tradingbot_operator.metrics import LAST_SWEEP, OBJECTS, SWEEP_REPAIRS, SWEEPS
 from tradingbot_operator.observer import Observer
 from tradingbot_operator.plan.names import MANAGED_BY_LABEL, MANAGER
@@ -42,19 +42,19 @@ class Sweeper:
 
     async def load(self) -> None:
         """Takes in everything, children first, so that no bot is looked at before its children are known."""
-        for kind in (*CHILD_KINDS, *reversed(OWN_KINDS)):
+        for kind in (*LABELLED_KINDS, *reversed(OWN_KINDS)):
             for namespace in self._namespaces:
                 listed = await self._connection.list(
                     RESOURCES[kind], namespace=namespace, label_selector=selector_of(kind)
                 )
-                for item in listed.items:
+                for item in listed:
                     self._observer.seen(kind, item)
             OBJECTS.labels(kind=kind).set(len(self._store.keys(kind)))
 
     async def sweep(self) -> int:
         """Repairs what no event told; returns how many objects that were."""
         repaired = 0
-        for kind in (*CHILD_KINDS, *OWN_KINDS):
+        for kind in (*LABELLED_KINDS, *OWN_KINDS):
             count = 0
             for namespace in self._namespaces:
                 count += await self._sweep(kind, namespace)
@@ -78,7 +78,7 @@ class Sweeper:
             label_selector=selector_of(kind),
             metadata_only=True,
         )
-        versions = {ObjectKey(kind, namespace_of(item), name_of(item)): resource_version(item) for item in listed.items}
+        versions = {ObjectKey(kind, namespace_of(item), name_of(item)): resource_version(item) for item in listed}
         repaired = sum(self._observer.gone(key, uid) for key, uid in known.items() if key not in versions)
         for key, version in versions.items():
             raw = self._store.get(key)

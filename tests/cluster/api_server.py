@@ -170,12 +170,18 @@ class ApiServer:
         return self.request("POST", path, document, fieldValidation="Strict").document
 
     def replace(self, document: Json, namespace: str | None = None) -> Json:
-        """Replaces what is there, with strict validation."""
-        name = document["metadata"]["name"]
-        version = self.get(document["kind"], name, namespace)["metadata"]["resourceVersion"]
-        body = {**document, "metadata": {**document["metadata"], "resourceVersion": version}}
-        path = path_of(document["kind"], namespace, name)
-        return self.request("PUT", path, body, fieldValidation="Strict").document
+        """Replaces what is there, with strict validation; again where somebody else wrote in between."""
+        kind, metadata = document["kind"], document["metadata"]
+        for _ in range(20):
+            version = self.get(kind, metadata["name"], namespace)["metadata"]["resourceVersion"]
+            body = {**document, "metadata": {**metadata, "resourceVersion": version}}
+            try:
+                path = path_of(kind, namespace, metadata["name"])
+                return self.request("PUT", path, body, fieldValidation="Strict").document
+            except Refused as refused:
+                if refused.code != 409:
+                    raise
+        raise NotYet(f"{kind} {metadata['name']} changes all the time")
 
     def patch(
         self, kind: str, name: str, body: Json, namespace: str | None = None, subresource: str = "", **query: str

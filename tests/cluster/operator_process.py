@@ -6,7 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
-import urllib.request
+from http.client import HTTPConnection
 from pathlib import Path
 
 from api_server import eventually
@@ -38,7 +38,8 @@ class OperatorProcess:
         }
         arguments = [part for option in options.items() for part in option]
         environment = {**os.environ, "KUBECONFIG": str(self._kubeconfig)}
-        environment.pop("KUBERNETES_SERVICE_HOST", None)
+        for name in ("KUBERNETES_SERVICE_HOST", "PYTHONTRACEMALLOC"):
+            environment.pop(name, None)
         with self.log.open("ab") as log:
             self._process = subprocess.Popen([*command, *arguments], stderr=log, env=environment)
         eventually(self._is_ready, "the operator is ready", 30)
@@ -100,9 +101,12 @@ class OperatorProcess:
 
     @staticmethod
     def _get(port: int, path: str) -> str:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as response:
-            text: str = response.read().decode()
-            return text
+        connection = HTTPConnection("127.0.0.1", port, timeout=5)
+        try:
+            connection.request("GET", path)
+            return connection.getresponse().read().decode()
+        finally:
+            connection.close()
 
 
 def _free_ports(count: int) -> list[int]:

@@ -3,6 +3,7 @@
 import itertools
 import json
 import threading
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -95,6 +96,13 @@ class World:
         }
         self.api.apply(document, self.namespace)
         return name
+
+    def younger_bot(self, name: str, *, than: str, **spec: Any) -> str:
+        """A bot that is younger by the clock of the API server, which counts whole seconds."""
+        made = self.get("TradingBot", than)["metadata"]["creationTimestamp"]
+        moment = datetime.fromisoformat(made)
+        eventually(lambda: datetime.now(UTC) - moment > timedelta(seconds=1.1), "a second has passed")
+        return self.bot(name, **spec)
 
     # ----------------------------------------------------------------- looking
 

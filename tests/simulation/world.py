@@ -10,13 +10,16 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import requests
 
+from alpaca_simulator.calendar import new_york_stock_exchange
 from alpaca_simulator.clock import SteppedClock
 from alpaca_simulator.in_process import InProcessAdapter
+from alpaca_simulator.market import Market
 from alpaca_simulator.rendering import order_json, trade_update_json
 from alpaca_simulator.simulator import Simulator, stepped
 from builders import UID, a_config
@@ -25,7 +28,6 @@ from tradingbot_runtime.broker.alpaca import AlpacaBroker, Credentials
 from tradingbot_runtime.broker.lanes import InlineLane
 from tradingbot_runtime.broker.reading import trade_update_from
 from tradingbot_runtime.broker.retries import Retries
-from tradingbot_runtime.core import commands as do
 from tradingbot_runtime.core import events as seen
 from tradingbot_runtime.core.engine import Engine
 from tradingbot_runtime.core.orders import client_order_id_prefix
@@ -40,6 +42,12 @@ MONDAY = datetime(2026, 3, 2, 14, 25, tzinfo=UTC)
 """Five minutes before the open in New York."""
 KEYS = Credentials("PKDEMOPAPER", "demo-paper-secret")
 PREFIX = client_order_id_prefix(UID, "paper")
+
+
+@lru_cache(maxsize=4)
+def _market(seed: int) -> Market:
+    """Prices of a seed: the same for every world, and dear to make."""
+    return Market(seed, new_york_stock_exchange())
 
 
 class Crash(BaseException):
@@ -96,6 +104,7 @@ class World:
         self.volume = volume
         self.points = points or Points()
         self.simulator: Simulator = stepped(start, seed)
+        self.simulator.exchange.market = _market(seed)
         self.machine = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)
         self.restarts = 0
         self.answer: Callable[[requests.PreparedRequest, Callable[[], requests.Response]], requests.Response]
@@ -159,7 +168,7 @@ class World:
     # ------------------------------------------------------------------ time
 
     async def step(self, market: timedelta) -> None:
-        """Market time passes; the bot hears of its orders, reads the clock and ticks. A crash is followed by a restart."""
+        """Market time passes; the bot hears of its orders, reads the clock and ticks."""
         clock = self.simulator.clock
         assert isinstance(clock, SteppedClock)
         clock.step(market)

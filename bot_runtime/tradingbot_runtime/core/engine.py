@@ -138,7 +138,7 @@ class Engine:
         self._sent_at: deque[datetime] = deque(maxlen=200)
         self._cancels_asked: dict[str, datetime] = {}
         self._closes_asked: dict[str, datetime] = {}
-        self._reading_bars = False
+        self._reading_bar: str | None = None
         self._last_bar: str | None = None
         self._last_bar_at: datetime | None = None
         self._strategy_error: str | None = None
@@ -176,7 +176,7 @@ class Engine:
             case seen.BarsClosed():
                 return self._on_bars(event, now)
             case seen.BarsFailed(reason):
-                self._reading_bars = False
+                self._reading_bar = None
                 return self._notice("warning", "bars_failed", reason)
             case seen.SnapshotTaken():
                 return self._on_snapshot(event, now)
@@ -193,6 +193,8 @@ class Engine:
                 return self._on_broker_order(order, now, "acknowledged")
             case seen.SubmitRejected(order_id, message):
                 return self._on_rejected(order_id, message)
+            case seen.SubmitWithheld(order_id, reason):
+                return self._on_withheld(order_id, reason)
             case seen.SubmitInDoubt(order_id, message):
                 return self._on_doubt(order_id, message)
             case seen.QueryAnswered(order_id, order):
@@ -221,8 +223,8 @@ class Engine:
         if self._snapshot_is_due(now):
             commands += self._ask_for_snapshot("scheduled", now)
         bar = self._bar_to_evaluate(clock)
-        if bar is not None and self.is_ready and not self._reading_bars and self._may_evaluate():
-            self._reading_bars = True
+        if bar is not None and self.is_ready and self._reading_bar is None and self._may_evaluate():
+            self._reading_bar = bar
             commands.append(do.ReadBars())
         return commands
 
@@ -258,10 +260,8 @@ class Engine:
     # ------------------------------------------------------------------ bars to orders
 
     def _on_bars(self, event: seen.BarsClosed, now: Now) -> list[do.Command]:
-        self._reading_bars = False
-        if self._clock is None:
-            return []
-        bar = self._bar_to_evaluate(self._clock)
+        # The bar that was asked for, not the newest by now: on a fast clock another may have closed meanwhile.
+        bar, self._reading_bar = self._reading_bar, None
         if bar is None or not self._may_evaluate():
             return []
         self._last_bar = bar
@@ -452,6 +452,14 @@ class Engine:
             self._record(rejected, None, f"refused: {message}"),
             *self._notice("warning", "order_rejected", f"{order.symbol}: {message}"),
         ]
+
+    def _on_withheld(self, order_id: str, reason: str) -> list[do.Command]:
+        self._in_flight.discard(order_id)
+        order = self._orders.get(order_id)
+        if order is None or order.state is not OrderState.JOURNALED:
+            return []
+        self.counters["orders", "withheld"] += 1
+        return [self._record(replace(order, state=OrderState.NOT_SENT, reason=reason), None, "withheld")]
 
     def _on_doubt(self, order_id: str, message: str) -> list[do.Command]:
         self._in_flight.discard(order_id)

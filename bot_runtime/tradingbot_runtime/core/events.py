@@ -79,6 +79,14 @@ class SubmitRejected:
 
 
 @dataclass(frozen=True)
+class SubmitWithheld:
+    """A journaled order was kept back at the last moment: it has never left."""
+
+    client_order_id: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class SubmitInDoubt:
     """No answer: the order may or may not be at the broker."""
 
@@ -146,6 +154,7 @@ Event = (
     | TradeUpdate
     | SubmitAcknowledged
     | SubmitRejected
+    | SubmitWithheld
     | SubmitInDoubt
     | QueryAnswered
     | StreamConnected

@@ -21,7 +21,7 @@ class OrderState(StrEnum):
     IN_DOUBT = "in_doubt"
     """Ours: sent, no answer; asked about until the broker answers."""
     NOT_SENT = "not_sent"
-    """Ours: the broker has said, and said again, that it never saw the order."""
+    """Ours: kept back by a kill or a pause, or the broker has said, again and again, that it never saw the order."""
     PENDING_NEW = "pending_new"
     ACCEPTED = "accepted"
     NEW = "new"

@@ -1,5 +1,6 @@
 """Logs as JSON lines on stderr, each with the bot it is about. No key is ever logged."""
 
+import json
 import logging
 import sys
 from typing import TextIO
@@ -10,14 +11,21 @@ LEVELS = {"info": "info", "warning": "warning", "error": "error", "critical": "c
 """Notice severities as log levels; one that is not listed is logged as an error."""
 
 
+class _LibraryFormatter(logging.Formatter):
+    """A library's log record as the same kind of JSON line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = {"level": record.levelname.lower(), "logger": record.name, "event": record.getMessage()}
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return json.dumps(line)
+
+
 def configure(bot: str, namespace: str, *, stream: TextIO | None = None) -> None:
     """Sends our logs, and the warnings of libraries, to stderr as JSON."""
-    logging.basicConfig(
-        stream=stream or sys.stderr,
-        level=logging.WARNING,
-        format='{"level": "%(levelname)s", "logger": "%(name)s", "event": "%(message)s"}',
-        force=True,
-    )
+    handler = logging.StreamHandler(stream or sys.stderr)
+    handler.setFormatter(_LibraryFormatter())
+    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,

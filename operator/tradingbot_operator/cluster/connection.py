@@ -6,7 +6,6 @@ The one place that knows which answers are worth another try. Must never retry b
 import json
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlencode
 
@@ -41,7 +40,7 @@ class ApiError(Exception):
 
 
 class NotFoundError(ApiError):
-    """404, 410: the object, or its kind, is not there."""
+    """404, 410: the object, its kind or its namespace is not there, or is about to go."""
 
 
 class ConflictError(ApiError):
@@ -58,14 +57,6 @@ class UnavailableError(ApiError):
     def __init__(self, message: str, code: int = 0, retry_after_seconds: float | None = None) -> None:
         super().__init__(message, code)
         self.retry_after_seconds = retry_after_seconds
-
-
-@dataclass(frozen=True)
-class Listed:
-    """One list of a collection: its objects and the version it shows."""
-
-    items: tuple[dict[str, Any], ...]
-    resource_version: str
 
 
 async def load_configuration() -> Configuration:
@@ -109,7 +100,7 @@ class Connection:
         namespace: str | None = None,
         label_selector: str = "",
         metadata_only: bool = False,
-    ) -> Listed:
+    ) -> list[dict[str, Any]]:
         """Reads a whole collection in pages."""
         items: list[dict[str, Any]] = []
         query = {"limit": str(LIST_PAGE)}
@@ -128,7 +119,7 @@ class Connection:
             items += [{**named, **item} for item in page.get("items") or []]
             metadata = page.get("metadata") or {}
             if not metadata.get("continue"):
-                return Listed(tuple(items), str(metadata.get("resourceVersion", "")))
+                return items
             query["continue"] = metadata["continue"]
 
     async def create(self, resource: Resource, namespace: str, body: Mapping[str, Any]) -> dict[str, Any]:
@@ -228,7 +219,7 @@ def _decoded(content: bytes) -> dict[str, Any]:
 def _error(code: int, what: str, content: bytes) -> ApiError:
     status = _status(content)
     message = str(status.get("message") or f"{what} was answered with {code}")
-    if code in (404, 410):
+    if code in (404, 410) or (code == 403 and _is_namespace_ending(status)):
         return NotFoundError(message, code)
     if code == 409:
         return ConflictError(message, code)
@@ -237,6 +228,11 @@ def _error(code: int, what: str, content: bytes) -> ApiError:
     details = status.get("details") or {}
     seconds = details.get("retryAfterSeconds") if isinstance(details, dict) else None
     return UnavailableError(message, code, float(seconds) if isinstance(seconds, int) else None)
+
+
+def _is_namespace_ending(status: Mapping[str, Any]) -> bool:
+    causes = (status.get("details") or {}).get("causes") or ()
+    return any(cause.get("reason") == "NamespaceTerminating" for cause in causes)
 
 
 def _status(content: bytes) -> dict[str, Any]:

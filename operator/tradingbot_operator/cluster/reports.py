@@ -174,7 +174,7 @@ class ReportPoller:
                 body = await _bounded(response)
                 status = response.status
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            return self._failure(target, "NotReporting", f"{url}: {str(error) or type(error).__name__}")
+            return self._failure(target, "NotReporting", f"{url}: {_why(error)}")
         if status != 200:
             return self._failure(target, "NotReporting", f"{url} answered {status}")
         if body is None:
@@ -218,6 +218,14 @@ def _kill_is_confirmed(report: RuntimeReport) -> bool:
 
 def _host(address: str) -> str:
     return f"[{address}]" if ":" in address else address
+
+
+def _why(error: Exception) -> str:
+    if isinstance(error, TimeoutError):
+        return f"no answer within {TIMEOUT_SECONDS:g} s"
+    if isinstance(error, aiohttp.ClientConnectorError) and isinstance(error.os_error, ConnectionRefusedError):
+        return "connection refused"
+    return str(error) or type(error).__name__
 
 
 async def _bounded(response: aiohttp.ClientResponse) -> bytes | None:

@@ -49,6 +49,6 @@ RESOURCES: Final = MappingProxyType({resource.kind: resource for resource in _AL
 OWN_KINDS: Final = ("TradingBot", "BrokerAccount")
 """Watched whole; the rest only where it carries our label."""
 
-CHILD_KINDS: Final = tuple(resource.kind for resource in _ALL if resource.kind not in OWN_KINDS)
+LABELLED_KINDS: Final = tuple(resource.kind for resource in _ALL if resource.kind not in OWN_KINDS)
 
 EVENTS: Final = Resource("Event", "events", "v1", "events.k8s.io")

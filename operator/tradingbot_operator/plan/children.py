@@ -131,7 +131,8 @@ def _endpoint(name: str, account: BrokerAccountSpec) -> BrokerEndpoint:
 def config_text(config: RuntimeConfig) -> str:
     """The config as YAML, the same bytes for the same config."""
     document = config.model_dump(mode="json", by_alias=True, exclude_none=True)
-    return yaml.safe_dump(document, sort_keys=True, width=110, allow_unicode=True)
+    # Escaped: as plain text YAML folds some characters (U+0085) into others.
+    return yaml.safe_dump(document, sort_keys=True, width=110, allow_unicode=False)
 
 
 def identity_children(bot: Bot) -> tuple[Child, ...]:

@@ -52,6 +52,8 @@ from tradingbot_operator.plan.symbols import (
 )
 from tradingbot_operator.plan.verdicts import KILLED, PAUSED, READY, RECONCILED, SYMBOL_CONFLICT, View
 
+_FOREIGN_SECONDS: Final = 10.0
+
 
 @dataclass(frozen=True)
 class EventNote:
@@ -110,7 +112,7 @@ def plan_bot(snapshot: BotSnapshot) -> Plan:
         stop=_running(snapshot) if workload.stop else (),
         status=status,
         events=_events(bot, status, spec, snapshot.child("StatefulSet")),
-        again_after_seconds=_look_again(snapshot),
+        again_after_seconds=_look_again(snapshot, foreign),
     )
 
 
@@ -261,8 +263,11 @@ def _refused(refusals: tuple[Refusal, ...]) -> Cause:
     return Cause("ApplyRefused", f"the API server refused {said}")
 
 
-def _look_again(snapshot: BotSnapshot) -> float | None:
-    # The only condition that comes true by time alone: a StatefulSet that never got a pod.
+def _look_again(snapshot: BotSnapshot, foreign: Sequence[Child]) -> float | None:
+    if foreign:
+        # What is not labelled as ours is not watched, so nobody tells when it is gone.
+        return _FOREIGN_SECONDS
+    # A StatefulSet that never gets a pod: a condition that comes true by time alone.
     if snapshot.pods or not _is_running(snapshot):
         return None
     return POD_CREATION_LIMIT.total_seconds() + 1

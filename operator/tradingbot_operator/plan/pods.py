@@ -140,9 +140,8 @@ def _container_cause(container: Raw) -> Cause | None:
     # While the container is not ready again, its last words are still the reason; a restart is no cure yet.
     if ended and container.get("ready") is not True:
         return _ended(ended, number(container, "restartCount"), restarting=reason == "CrashLoopBackOff")
-    if waiting:
-        return STARTING
-    return None
+    # `started` is false until the startup probe was answered once: a bot that cannot answer yet is no silent bot.
+    return STARTING if waiting or container.get("started") is False else None
 
 
 def _config_cause(reason: str, message: str) -> Cause:

@@ -106,6 +106,15 @@ def test_a_bar_is_evaluated_once() -> None:
     assert desk.bar(RISING, minutes=1) == []
 
 
+def test_a_bar_that_closes_while_another_is_read_is_evaluated_too() -> None:
+    desk = Desk().ready()
+    desk.minute = 5
+    assert do.ReadBars() in desk.tell(seen.ClockRead(a_clock(5)))
+    assert desk.tell(seen.ClockRead(a_clock(10))) == []
+    desk.tell(seen.BarsClosed(OPEN, bars(RISING)))
+    assert do.ReadBars() in desk.tell(seen.ClockRead(a_clock(10)))
+
+
 def test_a_daily_bot_is_asked_once_a_session() -> None:
     desk = Desk(timeframe="1Day").ready()
     assert of(do.SubmitOrder, desk.bar(RISING))
@@ -361,6 +370,9 @@ def test_an_order_journaled_but_not_yet_sent_stays_home_under_a_kill() -> None:
     desk.tell(seen.KillSeen("now", "TradingBot"))
     assert not desk.engine.may_send(order.client_order_id)
     assert not desk.engine.may_send("unknown")
+    (entry,) = of(do.Journal, desk.tell(seen.SubmitWithheld(order.client_order_id, "a kill came first")))
+    assert entry.changes[0].order.state is OrderState.NOT_SENT
+    assert desk.tell(seen.SubmitWithheld(order.client_order_id, "again")) == []
 
 
 def test_an_order_that_reaches_the_broker_beside_a_kill_is_cancelled() -> None:

@@ -107,6 +107,14 @@ CAUSES: list[tuple[str, str, dict[str, Any]]] = [
     ("Starting", "starting", failing(a_container(terminated={"exitCode": 0}))),
     ("Starting", "starting", failing(a_container(waiting={"reason": "ContainerCreating"}))),
     ("Starting", "starting", failing(a_container(), containerStatuses=[])),
+    (
+        "Starting",
+        "starting",
+        {
+            "pods": (a_pod(container={**a_container(running={}), "started": False}),),
+            "reported": ReportFailure("NotReporting", "connection refused", NOW),
+        },
+    ),
     ("Starting", "stopping", {"pods": (a_pod(deleting=True),)}),
     ("Starting", "to be created", {"pods": (), "children": {}}),
     ("Starting", "to be scheduled", {"pods": (unscheduled(),)}),

@@ -149,7 +149,7 @@ async def test_many_workers_share_one_queue() -> None:
         queue.add(number % 10, urgent=number % 3 == 0, after_seconds=0.001 * (number % 4))
         await asyncio.sleep(0)
     async with asyncio.timeout(5):
-        while len(queue) or queue.working:
+        while len(queue) or queue.working:  # noqa: ASYNC110 - the queue has no event for being empty
             await asyncio.sleep(0.001)
     for worker in workers:
         worker.cancel()

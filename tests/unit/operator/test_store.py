@@ -67,9 +67,13 @@ class StoreMachine(RuleBasedStateMachine):
     def a_namesake_is_not_removed(self, name: str) -> None:
         assert self.store.remove(ObjectKey(BOT, "demo", name), uid="of-another") is None
 
+    def known(self) -> dict[ObjectKey, Raw | None]:
+        keys = self.store.keys()
+        return {key: self.store.get(key) for key in keys}
+
     @invariant()
     def objects_are_the_models(self) -> None:
-        assert {key: self.store.get(key) for key in self.store.keys()} == self.model
+        assert self.known() == self.model
         assert len(self.store) == len(self.model)
 
     @invariant()

@@ -219,7 +219,7 @@ def test_modes_do_not_share_a_state(volume: Path, database: Database) -> None:
 def test_a_newer_schema_is_refused(volume: Path, database: Database) -> None:
     database.close()
     tampered(volume, "PRAGMA user_version = 99")
-    with pytest.raises(StateTooNew, match="schema 99.*newer runtime image"):
+    with pytest.raises(StateTooNew, match=r"schema 99.*newer runtime image"):
         Database.open(volume, UID, "paper")
 
 
@@ -255,7 +255,7 @@ def test_verify_reads_beside_a_running_bot(volume: Path, database: Database) -> 
 
 
 def test_verify_says_when_there_is_nothing(tmp_path: Path) -> None:
-    with pytest.raises(StateUnwritable, match="no state .*check --state and --mode"):
+    with pytest.raises(StateUnwritable, match=r"no state .*check --state and --mode"):
         verify(tmp_path, "paper")
 
 

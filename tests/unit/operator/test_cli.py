@@ -1,0 +1,73 @@
+"""The command line says what is wrong, and knows its version."""
+
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from tradingbot_operator import app, logs
+from tradingbot_operator.cli import cli
+from tradingbot_operator.settings import Settings
+
+RUN = ["run", "--runtime-image", "image:1"]
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> list[Settings]:
+    found: list[Settings] = []
+
+    async def run(settings: Settings) -> None:
+        found.append(settings)
+
+    monkeypatch.setattr(app, "run", run)
+    monkeypatch.setattr(logs, "configure", lambda _: None)
+    return found
+
+
+def invoke(*arguments: str, env: dict[str, str] | None = None) -> Any:
+    return CliRunner().invoke(cli, [*arguments], env=env)
+
+
+def test_help_says_what_it_does_and_every_option() -> None:
+    text = invoke("run", "--help", env={"COLUMNS": "200", "NO_COLOR": "1"}).output
+    for option in ("--runtime-image", "--namespace", "--standalone", "--resync-seconds", "--report-poll-seconds"):
+        assert option in text
+    assert "TRADINGBOT_OPERATOR_<OPTION>" in text
+
+
+def test_version() -> None:
+    assert invoke("version").output.strip()[0].isdigit()
+
+
+def test_options_reach_the_operator(started: list[Settings]) -> None:
+    result = invoke(*RUN, "--standalone", "-n", "a,b", "-n", "b", "--log-level", "DEBUG", "--metrics-port", "9")
+    assert result.exit_code == 0, result.output
+    (settings,) = started
+    assert (settings.namespaces, settings.log_level, settings.metrics_port) == (("a", "b"), "DEBUG", 9)
+
+
+def test_the_environment_is_as_good(started: list[Settings]) -> None:
+    env = {
+        "TRADINGBOT_OPERATOR_RUNTIME_IMAGE": "image:2",
+        "TRADINGBOT_OPERATOR_ALL_NAMESPACES": "true",
+        "TRADINGBOT_OPERATOR_STANDALONE": "true",
+        "POD_NAME": "operator-0",
+    }
+    assert invoke("run", env=env).exit_code == 0
+    (settings,) = started
+    assert (settings.runtime_image, settings.namespaces, settings.instance) == ("image:2", None, "operator-0")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["-A"], "--standalone is needed"),
+        (["--standalone"], "say which bots"),
+        (["--standalone", "-A", "-n", "x"], "say which bots"),
+    ],
+)
+def test_what_is_missing_is_named(started: list[Settings], arguments: list[str], words: str) -> None:
+    result = invoke(*RUN, *arguments)
+    assert result.exit_code == 64
+    assert words in result.output
+    assert started == []

@@ -1,0 +1,85 @@
+"""Whoever depends on a change is looked at, and nobody else is."""
+
+from typing import Any
+
+from tradingbot_operator.plan.objects import ObjectKey, Raw
+from tradingbot_operator.routing import Look, affected
+from tradingbot_operator.store import ACCOUNT, BOT, POD, Store
+from unit.operator.world import a_bot, a_pod, a_stateful_set, an_account
+
+
+def a_store(*bots: Raw) -> Store:
+    store = Store()
+    for bot in bots:
+        store.put(BOT, bot)
+    return store
+
+
+def looks(store: Store, kind: str, before: Raw | None, after: Raw | None) -> set[str]:
+    return {f"{look.key.kind}/{look.key.name}" for look in affected(store, kind, before, after)}
+
+
+def changed(raw: Raw, **metadata: Any) -> Raw:
+    return {**raw, "metadata": {**raw["metadata"], **metadata}}
+
+
+def test_a_new_bot_concerns_its_accounts_and_whoever_wants_its_symbols() -> None:
+    bot = a_bot(accounts={"paper": "sim", "live": "real"})
+    store = a_store(bot, a_bot("rival", symbols=["MSFT"]), a_bot("stranger", symbols=["TSLA"]))
+    assert looks(store, BOT, None, bot) == {
+        "TradingBot/momentum",
+        "TradingBot/rival",
+        "BrokerAccount/sim",
+        "BrokerAccount/real",
+    }
+
+
+def test_letting_go_of_a_symbol_concerns_who_waits_for_it() -> None:
+    before, after = a_bot(symbols=["AAPL", "MSFT"]), changed(a_bot(symbols=["AAPL"]), generation=4)
+    store = a_store(after, a_bot("rival", symbols=["MSFT"]))
+    assert "TradingBot/rival" in looks(store, BOT, before, after)
+    assert "TradingBot/rival" in looks(store, BOT, before, None)
+
+
+def test_a_status_concerns_only_the_bot_itself() -> None:
+    bot = a_bot()
+    store = a_store(bot, a_bot("rival"))
+    assert looks(store, BOT, bot, {**bot, "status": {"image": "x"}}) == {"TradingBot/momentum"}
+
+
+def test_a_kill_is_urgent_once() -> None:
+    bot, killed = a_bot(), a_bot(annotations={"tradingbots.dev/kill": ""})
+    key = ObjectKey(BOT, "demo", "momentum")
+    store = a_store(bot)
+    assert Look(key, urgent=True) in set(affected(store, BOT, bot, killed))
+    assert Look(key, urgent=True) in set(affected(store, BOT, None, killed))
+    assert Look(key, urgent=False) in set(affected(store, BOT, killed, killed))
+
+
+def test_an_account_concerns_its_bots_but_its_status_does_not() -> None:
+    account = an_account()
+    store = a_store(a_bot(), a_bot("stranger", accounts={"paper": "other"}))
+    assert looks(store, ACCOUNT, None, account) == {"BrokerAccount/sim", "TradingBot/momentum"}
+    assert looks(store, ACCOUNT, account, None) == {"BrokerAccount/sim", "TradingBot/momentum"}
+    assert looks(store, ACCOUNT, account, {**account, "status": {}}) == {"BrokerAccount/sim"}
+    killed = an_account(annotations={"tradingbots.dev/kill": "now"})
+    assert {look.urgent for look in affected(store, ACCOUNT, account, killed) if look.key.kind == BOT} == {True}
+
+
+def test_a_child_concerns_its_bot_even_when_its_label_was_taken() -> None:
+    labelled = a_stateful_set()
+    bare = changed(labelled, labels={})
+    assert looks(a_store(), "StatefulSet", labelled, bare) == {"TradingBot/momentum"}
+    assert looks(a_store(), "StatefulSet", None, bare) == set()
+
+
+def test_a_pod_that_is_gone_concerns_who_waits_for_its_symbols() -> None:
+    store = a_store(a_bot("waiting", symbols=["AAPL"]))
+    pod = a_pod("leaver", symbols=["AAPL"])
+    assert "TradingBot/waiting" in looks(store, POD, pod, None)
+    assert "TradingBot/waiting" in looks(store, POD, pod, a_pod("leaver", phase="Failed"))
+    assert "TradingBot/waiting" not in looks(store, POD, pod, pod)
+
+
+def test_nothing_concerns_nobody() -> None:
+    assert looks(a_store(), BOT, None, None) == set()
