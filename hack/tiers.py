@@ -372,8 +372,8 @@ def main(arguments: Sequence[str]) -> int:
         seed=_seed(os.environ),
     )
     RESULTS.mkdir(exist_ok=True)
-    for stale in RESULTS.glob(".coverage*"):
-        stale.unlink()
+    for tier in asked.tiers:
+        (RESULTS / f".coverage.{tier}").unlink(missing_ok=True)
     say(f"tiers: {' '.join(asked.tiers)}; random tests start from SEED={options.seed}")
     results: list[Result] = []
     interrupted = False
