@@ -16,14 +16,10 @@ from typing import Any, Final
 import pandas as pd
 
 from tradingbot_api import (
-    AccountReport,
-    KillReport,
     OnControlPlaneLoss,
     OnDelete,
     OnKill,
     OrderKind,
-    OrderReport,
-    PositionReport,
     ReconciliationReport,
     RuntimeConfig,
     RuntimeReport,
@@ -34,21 +30,26 @@ from tradingbot_runtime.core import commands as do
 from tradingbot_runtime.core import events as seen
 from tradingbot_runtime.core.allocator import Execution, Intent, allocate
 from tradingbot_runtime.core.bars import usable_closes
+from tradingbot_runtime.core.books import Books
 from tradingbot_runtime.core.gateway import Gate, review
 from tradingbot_runtime.core.kill import KillState, confirm, is_open
 from tradingbot_runtime.core.orders import (
     UNANSWERED,
-    Fill,
     Order,
     OrderState,
     advance,
-    client_order_id,
-    client_order_id_prefix,
-    sequence_of,
 )
-from tradingbot_runtime.core.portfolio import Portfolio
-from tradingbot_runtime.core.reconcile import Difference, PositionDifference, order_findings, position_differences
+from tradingbot_runtime.core.reconcile import Difference, order_findings, position_differences
 from tradingbot_runtime.core.recovered import Recovered
+from tradingbot_runtime.core.report import (
+    account_report,
+    instant,
+    kill_report,
+    order_report,
+    position_reports,
+    reconciliation_report,
+    text,
+)
 from tradingbot_runtime.core.risk import CHECKPOINT as RISK_CHECKPOINT
 from tradingbot_runtime.core.risk import Limits, RiskLedger
 from tradingbot_runtime.core.values import (
@@ -59,7 +60,6 @@ from tradingbot_runtime.core.values import (
     MarketClock,
     Now,
     OrderType,
-    Side,
     TimeInForce,
 )
 from tradingbot_runtime.strategies.contract import Strategy
@@ -76,9 +76,7 @@ ASK_AGAIN_SECONDS: Final = 2.0
 CONTROL_PLANE_LOST_AFTER: Final = timedelta(minutes=5)
 UNCLEAN_RUNS_TO_HALT: Final = 3
 CLEAN_RUNS_TO_RESUME: Final = 2
-TERMINAL_ORDERS_KEPT: Final = 1000
 RECENT_ORDERS_REPORTED: Final = 20
-LOOKBACK_OF_SNAPSHOT: Final = timedelta(days=1)
 
 _ZERO = Decimal(0)
 _MINUTES = {Timeframe.MIN_1: 1, Timeframe.MIN_5: 5, Timeframe.MIN_15: 15, Timeframe.HOUR_1: 60}
@@ -93,13 +91,10 @@ class Engine:
         """`watched` says that a control plane is attached: nothing is traded before it was seen once."""
         self._config = config
         self._strategy = strategy
-        self._prefix = client_order_id_prefix(config.bot.uid, config.mode)
         self._symbols = frozenset(config.symbols)
-        self._orders = {order.client_order_id: order for order in recovered.orders}
-        self._fill_counts = Counter(fill.client_order_id for fill in recovered.fills)
-        self._filled_orders = sum(1 for order in recovered.orders if order.state is OrderState.FILLED)
-        self._portfolio = Portfolio.of(recovered.fills)
-        self._sequence = max((self._sequence_of(order_id) for order_id in self._orders), default=0)
+        self.counters: Counter[tuple[str, str]] = Counter()
+        """How often what happened: ("orders", "submitted"), ("refused", "max_positions"), ..."""
+        self._books = Books(config, recovered, self.counters)
         self._kill = recovered.kill
         self._risk = RiskLedger.from_json(recovered.checkpoints.get(RISK_CHECKPOINT))
         self._execution = Execution(
@@ -133,7 +128,6 @@ class Engine:
         self._last_reconciliation: ReconciliationReport | None = None
 
         self._in_flight: set[str] = set()  # sent by this process, outcome not yet known
-        self._forgotten_up_to = 0  # sequence of the newest order that was dropped from memory, long terminal
         self._unknown_answers: Counter[str] = Counter()
         self._sent_at: deque[datetime] = deque(maxlen=200)
         self._cancels_asked: dict[str, datetime] = {}
@@ -142,8 +136,6 @@ class Engine:
         self._last_bar: str | None = None
         self._last_bar_at: datetime | None = None
         self._strategy_error: str | None = None
-        self.counters: Counter[tuple[str, str]] = Counter()
-        """How often what happened: ("orders", "submitted"), ("refused", "max_positions"), ..."""
 
     # ------------------------------------------------------------------ what others may ask
 
@@ -159,7 +151,7 @@ class Engine:
 
     def may_send(self, order_id: str) -> bool:
         """Whether a journaled order may still leave: asked at the last moment before it is sent."""
-        order = self._orders.get(order_id)
+        order = self._books.orders.get(order_id)
         if order is None or order.state is not OrderState.JOURNALED or self._kill is not None or self._deleted:
             return False
         return order.reducing or not (self._paused or self._reducing_reason())
@@ -296,7 +288,12 @@ class Engine:
 
     def _trade(self, weights: Mapping[str, Decimal], now: Now) -> list[do.Command]:
         allocation = allocate(
-            weights, self._prices, self._portfolio, self._open_by_symbol(), self._config.capital, self._execution
+            weights,
+            self._prices,
+            self._books.portfolio,
+            self._books.open_by_symbol(),
+            self._config.capital,
+            self._execution,
         )
         commands: list[do.Command] = []
         for order in allocation.obsolete:
@@ -306,12 +303,11 @@ class Engine:
         return commands
 
     def _place(self, intent: Intent, now: Now) -> list[do.Command]:
-        order_id = client_order_id(self._config.bot.uid, self._config.mode, self._config.epoch, self._sequence + 1)
+        order_id = self._books.next_order_id()
         refusal = review(intent, order_id, self._gate(now))
         if refusal is not None:
             self.counters["refused", refusal.check] += 1
             return self._notice("info", "order_refused", f"{intent.symbol}: {refusal.check}: {refusal.reason}")
-        self._sequence += 1
         order = Order(
             client_order_id=order_id,
             symbol=intent.symbol,
@@ -326,14 +322,9 @@ class Engine:
             reason=intent.reason,
             reducing=intent.reducing,
         )
-        self._orders[order_id] = order
         self._in_flight.add(order_id)
         self._sent_at.append(now.machine)
-        self.counters["orders", "submitted"] += 1
-        return [
-            do.Journal("order_decided", {"client_order_id": order_id, "reason": intent.reason}, (do.PutOrder(order),)),
-            do.SubmitOrder(order),
-        ]
+        return [self._books.decided(order), do.SubmitOrder(order)]
 
     def _gate(self, now: Now) -> Gate:
         minute_ago = now.machine - timedelta(minutes=1)
@@ -343,12 +334,12 @@ class Engine:
             halted="the books differ from the broker's" if self._halted_by_reconciliation else None,
             reducing=self._reducing_reason(),
             symbols=self._symbols,
-            known_ids=frozenset(self._orders),
-            symbols_with_open_orders=frozenset(self._open_by_symbol()),
+            known_ids=frozenset(self._books.orders),
+            symbols_with_open_orders=frozenset(self._books.open_by_symbol()),
             market_open=self._clock is not None and self._clock.is_open,
-            portfolio=self._portfolio,
+            portfolio=self._books.portfolio,
             prices=self._prices,
-            reserved=self._reserved(),
+            reserved=self._books.reserved(),
             capital=self._config.capital,
             buying_power=self._figures.buying_power if self._figures else _ZERO,
             max_positions=self._config.risk.max_positions,
@@ -358,112 +349,52 @@ class Engine:
             orders_last_minute=sum(1 for sent in self._sent_at if sent > minute_ago),
         )
 
-    def _reserved(self) -> dict[str, Decimal]:
-        reserved: dict[str, Decimal] = {}
-        for order in self._orders.values():
-            if order.side is Side.BUY and not order.is_terminal:
-                price = max(order.limit_price or _ZERO, order.arrival_price or _ZERO)
-                reserved[order.symbol] = reserved.get(order.symbol, _ZERO) + order.remaining_qty * price
-        return reserved
-
-    def _open_by_symbol(self) -> dict[str, Order]:
-        return {order.symbol: order for order in self._orders.values() if not order.is_terminal}
-
     # ------------------------------------------------------------------ what the broker says of an order
 
     def _on_broker_order(self, word: BrokerOrder, now: Now, source: str) -> list[do.Command]:
         self._broker_connected = True
-        order = self._orders.get(word.client_order_id)
+        order = self._books.orders.get(word.client_order_id)
         if order is None:
-            order = self._adopt(word)
+            order = self._books.adopt(word, self._clock.timestamp if self._clock else None)
         if order is None:
             return []
         self._unknown_answers.pop(order.client_order_id, None)
-        step = advance(order, word, now.market or now.machine, self._fill_counts[order.client_order_id])
+        step = advance(order, word, now.market or now.machine, self._books.fills_of(order))
         commands: list[do.Command] = []
         if step.blocked is not None:
             self.counters["orders", "transition_blocked"] += 1
             commands += self._notice("error", "transition_blocked", f"{order.client_order_id}: {step.blocked}")
-        if step.order != order or step.fill is not None or word.client_order_id not in self._orders:
-            commands.append(self._record(step.order, step.fill, source))
-        if self._is_closing() and not step.order.is_terminal:
+        if step.order != order or step.fill is not None or word.client_order_id not in self._books.orders:
+            commands.append(self._books.record(step.order, step.fill, source))
+        if step.order.is_terminal:
+            self._cancels_asked.pop(step.order.client_order_id, None)
+        elif self._is_closing():
             commands += self._cancel(step.order, now)
         return commands
 
-    def _adopt(self, word: BrokerOrder) -> Order | None:
-        """Our own order that our books do not know: the volume was lost or restored. Its id proves that it is ours."""
-        sequence = sequence_of(word.client_order_id, self._config.bot.uid, self._config.mode)
-        if sequence is None or sequence <= self._forgotten_up_to:
-            return None  # a stranger's, or ours, terminal and dropped from memory long ago
-        self._sequence = max(self._sequence, sequence)
-        self.counters["orders", "adopted"] += 1
-        market = self._clock.timestamp if self._clock else word.created_at
-        created_at = word.created_at or market
-        if created_at is None:
-            return None
-        return Order(
-            client_order_id=word.client_order_id,
-            symbol=word.symbol,
-            side=word.side,
-            type=OrderType.LIMIT if word.limit_price is not None else OrderType.MARKET,
-            qty=word.qty,
-            time_in_force=TimeInForce.DAY,
-            state=OrderState.IN_DOUBT,
-            created_at=created_at,
-            limit_price=word.limit_price,
-            reason="adopted from the broker",
-            reducing=word.side is Side.SELL,
-        )
-
-    def _record(self, order: Order, fill: Fill | None, source: str) -> do.Journal:
-        changes: tuple[do.Change, ...] = (do.PutOrder(order),)
-        detail = {"client_order_id": order.client_order_id, "state": order.state.value, "source": source}
-        before = self._orders.get(order.client_order_id)
-        self._orders[order.client_order_id] = order
-        if order.state is OrderState.FILLED and (before is None or before.state is not OrderState.FILLED):
-            self._filled_orders += 1
-            self.counters["orders", "filled"] += 1
-        if fill is not None:
-            self._fill_counts[order.client_order_id] += 1
-            self._portfolio = self._portfolio.after(fill)
-            changes += (do.PutFill(fill),)
-            detail |= {"filled": str(fill.signed_qty), "price": str(fill.price)}
-            self.counters["fills", order.side.value] += 1
-        if order.is_terminal:
-            self._cancels_asked.pop(order.client_order_id, None)
-            self._forget_old_orders()
-        return do.Journal("order", detail, changes)
-
-    def _forget_old_orders(self) -> None:
-        terminal = [order_id for order_id, order in self._orders.items() if order.is_terminal]
-        for order_id in terminal[:-TERMINAL_ORDERS_KEPT]:
-            del self._orders[order_id]
-            self._forgotten_up_to = max(self._forgotten_up_to, self._sequence_of(order_id))
-            self._fill_counts.pop(order_id, None)
-
     def _on_rejected(self, order_id: str, message: str) -> list[do.Command]:
         self._in_flight.discard(order_id)
-        order = self._orders.get(order_id)
+        order = self._books.orders.get(order_id)
         if order is None or order.state not in UNANSWERED:
             return []
         self.counters["orders", "rejected"] += 1
         rejected = replace(order, state=OrderState.REJECTED, reason=message)
         return [
-            self._record(rejected, None, f"refused: {message}"),
+            self._books.record(rejected, None, f"refused: {message}"),
             *self._notice("warning", "order_rejected", f"{order.symbol}: {message}"),
         ]
 
     def _on_withheld(self, order_id: str, reason: str) -> list[do.Command]:
         self._in_flight.discard(order_id)
-        order = self._orders.get(order_id)
+        order = self._books.orders.get(order_id)
         if order is None or order.state is not OrderState.JOURNALED:
             return []
         self.counters["orders", "withheld"] += 1
-        return [self._record(replace(order, state=OrderState.NOT_SENT, reason=reason), None, "withheld")]
+        return [self._books.record(replace(order, state=OrderState.NOT_SENT, reason=reason), None, "withheld")]
 
     def _on_doubt(self, order_id: str, message: str) -> list[do.Command]:
         self._in_flight.discard(order_id)
-        order = self._orders.get(order_id)
+        order = self._books.orders.get(order_id)
         if order is None or order.state not in UNANSWERED:
             return []
         ask = do.QueryOrder(order_id, after_seconds=ASK_AGAIN_SECONDS if order.state is OrderState.IN_DOUBT else 0.0)
@@ -472,7 +403,7 @@ class Engine:
         self.counters["orders", "in_doubt"] += 1
         doubtful = replace(order, state=OrderState.IN_DOUBT)
         return [
-            self._record(doubtful, None, f"in doubt: {message}"),
+            self._books.record(doubtful, None, f"in doubt: {message}"),
             *self._notice("warning", "order_in_doubt", f"{order_id}: {message}"),
             ask,
         ]
@@ -480,7 +411,7 @@ class Engine:
     def _on_answer(self, order_id: str, word: BrokerOrder | None, now: Now) -> list[do.Command]:
         if word is not None:
             return self._on_broker_order(word, now, "asked")
-        order = self._orders.get(order_id)
+        order = self._books.orders.get(order_id)
         if order is None or order.is_terminal or order_id in self._in_flight:
             return []  # in flight: "unknown" only means "not yet"
         self._unknown_answers[order_id] += 1
@@ -490,7 +421,7 @@ class Engine:
         self._unknown_answers.pop(order_id, None)
         self.counters["orders", "not_sent"] += 1
         lost = replace(order, state=OrderState.NOT_SENT, reason="the broker never saw it")
-        return [self._record(lost, None, "unknown at the broker")]
+        return [self._books.record(lost, None, "unknown at the broker")]
 
     def _cancel(self, order: Order, now: Now) -> list[do.Command]:
         if order.broker_id is None or order.is_terminal:
@@ -523,15 +454,7 @@ class Engine:
         self._snapshot_under_way = True
         self._snapshot_asked_at = now.machine
         self._snapshot_market_at = self._clock.timestamp if self._clock else None
-        return [do.TakeSnapshot(reason, self._prefix, self._oldest_of_interest())]
-
-    def _oldest_of_interest(self) -> datetime | None:
-        """Orders before this are terminal in our books; None asks for all, when the books know of none."""
-        if not self._orders:
-            return None
-        open_since = [order.created_at for order in self._orders.values() if not order.is_terminal]
-        newest = max(order.created_at for order in self._orders.values())
-        return min([*open_since, newest]) - LOOKBACK_OF_SNAPSHOT
+        return [do.TakeSnapshot(reason, self._books.prefix, self._books.oldest_of_interest())]
 
     def _on_snapshot_failed(self, reason: str, now: Now) -> list[do.Command]:
         self._snapshot_under_way = False
@@ -547,55 +470,36 @@ class Engine:
         commands: list[do.Command] = []
         for word in snapshot.orders:
             commands += self._on_broker_order(word, now, "snapshot")
-        findings = order_findings(self._orders, snapshot, self._prefix, self._symbols)
+        findings = order_findings(self._books.orders, snapshot, self._books.prefix, self._symbols)
         commands += [do.QueryOrder(order_id) for order_id in findings.to_ask]
         commands += self._ask_about_recovered()
-        gap = position_differences(self._portfolio, snapshot.positions, self._symbols)
+        gap = position_differences(self._books.portfolio, snapshot.positions, self._symbols)
         suspected = (*findings.differences, *gap)
         confirmed = suspected != () and suspected == self._suspected
         # Trade updates may fall between the reading of orders and of positions: only what is seen twice differs.
         self._suspected = () if confirmed else suspected
         if confirmed:
             differences = (*findings.differences, *(difference.described() for difference in gap))
-            commands += [self._correct(difference, now) for difference in gap]
+            commands += [
+                self._books.correct(difference, self._prices.get(difference.symbol), now.market or now.machine)
+                for difference in gap
+            ]
             commands += self._conclude("Mismatch", differences, now)
-        elif not suspected and not self._unanswered():
+        elif not suspected and not self._books.unanswered():
             commands += self._conclude("Clean", (), now)
         for stranger in findings.strangers:
             self.counters["reconciliation", stranger.kind] += 1
         return commands + self._kill_progress(snapshot, now)
 
-    def _unanswered(self) -> list[Order]:
-        return [order for order in self._orders.values() if order.state in UNANSWERED]
-
     def _ask_about_recovered(self) -> list[do.Command]:
         """Orders that an earlier process sent, or was about to send, when it ended."""
         commands: list[do.Command] = []
-        for order in self._unanswered():
+        for order in self._books.unanswered():
             if order.state is OrderState.JOURNALED and order.client_order_id not in self._in_flight:
                 commands += self._on_doubt(order.client_order_id, "no answer before the restart")
             elif order.client_order_id not in self._in_flight and not self._books_current:
                 commands.append(do.QueryOrder(order.client_order_id))
         return commands
-
-    def _correct(self, difference: PositionDifference, now: Now) -> do.Command:
-        """The broker wins: a fill without an order brings the books to what the broker holds."""
-        delta = difference.brokers - difference.ours
-        held = self._portfolio.holdings.get(difference.symbol)
-        price = difference.brokers_price or (held.average_entry_price if held else _ZERO)
-        self._fill_counts[""] += 1
-        fill = Fill(
-            client_order_id="",
-            sequence=self._fill_counts[""],
-            symbol=difference.symbol,
-            signed_qty=delta,
-            price=self._prices.get(difference.symbol, price),
-            at=now.market or now.machine,
-            reason=str(difference.described()),
-        )
-        self._portfolio = self._portfolio.after(fill)
-        self.counters["reconciliation", difference.described().kind] += 1
-        return do.Journal("position_corrected", {"difference": str(difference.described())}, (do.PutFill(fill),))
 
     def _conclude(self, result: str, differences: tuple[Difference, ...], now: Now) -> list[do.Command]:
         self.counters["reconciliation", result.lower()] += 1
@@ -608,14 +512,11 @@ class Engine:
             self._halted_by_reconciliation = False
         if result != "Failed":
             self._books_current = True
-        self._last_reconciliation = ReconciliationReport(
-            at=_instant(now.machine),
-            result=result,
-            differences=[str(difference)[:1024] for difference in differences[:20]],
-        )
+            self._books.are_complete(now.market)
+        self._last_reconciliation = reconciliation_report(result, differences, now.machine)
         if clean:
             return []
-        detail = {"result": result, "differences": json.dumps([str(difference) for difference in differences[:20]])}
+        detail = {"result": result, "differences": json.dumps(self._last_reconciliation.differences)}
         return [do.Journal("reconciliation", detail)]
 
     # ------------------------------------------------------------------ kill, pause, deletion, control plane
@@ -632,14 +533,14 @@ class Engine:
         return self._begin_kill(event.reason, event.scope, self._config.on_kill is OnKill.FLATTEN, now)
 
     def _begin_kill(self, reason: str, scope: str, flatten: bool, now: Now) -> list[do.Command]:
-        self._kill = KillState(reason=reason[:1024], scope=scope, flatten=flatten, observed_at=now.machine)
+        self._kill = KillState(reason=text(reason), scope=scope, flatten=flatten, observed_at=now.machine)
         self.counters["kill", scope] += 1
-        journal = do.Journal("kill", {"reason": reason[:1024], "scope": scope}, (do.PutKill(self._kill),))
+        journal = do.Journal("kill", {"reason": text(reason), "scope": scope}, (do.PutKill(self._kill),))
         return [journal, *self._notice("critical", "killed", f"{scope}: {reason}"), *self._close_down(now)]
 
     def _close_down(self, now: Now) -> list[do.Command]:
         commands: list[do.Command] = []
-        for order in list(self._orders.values()):
+        for order in list(self._books.orders.values()):
             commands += self._cancel(order, now)
         return commands + self._ask_for_snapshot("kill", now, force=True)
 
@@ -648,15 +549,17 @@ class Engine:
         if not self._is_closing():
             return []
         flatten = self._kill.flatten if self._kill else self._config.on_delete is OnDelete.FLATTEN
-        open_ids = [o for o in snapshot.orders if o.client_order_id.startswith(self._prefix) and is_open(o.status)]
+        open_ids = [
+            o for o in snapshot.orders if o.client_order_id.startswith(self._books.prefix) and is_open(o.status)
+        ]
         commands: list[do.Command] = []
-        if flatten and not open_ids and not self._unanswered():
+        if flatten and not open_ids and not self._books.unanswered():
             for position in snapshot.positions:
                 if position.symbol in self._symbols and position.qty != 0:
                     commands += self._close(position, now)
-        if self._kill is None or self._unanswered():
+        if self._kill is None or self._books.unanswered():
             return commands
-        confirmed = confirm(self._kill, snapshot, self._prefix, self._symbols, now.machine)
+        confirmed = confirm(self._kill, snapshot, self._books.prefix, self._symbols, now.machine)
         if confirmed != self._kill:
             detail = {"open_orders": str(confirmed.open_orders), "open_positions": str(confirmed.open_positions)}
             commands.insert(0, do.Journal("kill_progress", detail, (do.PutKill(confirmed),)))
@@ -715,7 +618,7 @@ class Engine:
         if self._clock is None:
             return []
         session = self._clock.timestamp.date().isoformat()
-        profit = self._portfolio.profit(self._prices)
+        profit = self._books.portfolio.profit(self._prices)
         ledger = self._risk.observe(session, profit, self._config.capital, self._limits)
         if ledger == self._risk:
             return []
@@ -772,91 +675,32 @@ class Engine:
     def report(self, now: Now, *, version: str, started_at: datetime) -> RuntimeReport:
         """What the bot says of itself, as of now."""
         state, reason, message = self._state()
-        orders = sorted(self._orders.values(), key=lambda order: order.client_order_id, reverse=True)
+        orders = sorted(self._books.orders.values(), key=lambda order: order.client_order_id, reverse=True)
         return RuntimeReport(
             namespace=self._config.bot.namespace,
             name=self._config.bot.name,
             uid=self._config.bot.uid,
             mode=self._config.mode.value,
             version=version,
-            started_at=_instant(started_at),
-            market_time=_instant(self._clock.timestamp) if self._clock else None,
+            started_at=instant(started_at),
+            market_time=instant(self._clock.timestamp) if self._clock else None,
             market_open=self._clock.is_open if self._clock else None,
             ready=self.is_ready,
             trading_state=state,
             reason=reason,
-            message=message[:1024],
+            message=text(message),
             paused=self._paused,
             broker_connected=self._broker_connected,
             stream_connected=self._stream_connected,
-            kill=_kill_report(self._kill),
-            account=_account_report(self._figures),
-            positions=self._position_reports(),
-            recent_orders=[_order_report(order) for order in orders[:RECENT_ORDERS_REPORTED]],
+            kill=kill_report(self._kill),
+            account=account_report(self._figures),
+            positions=position_reports(self._books.portfolio, self._prices),
+            recent_orders=[order_report(order) for order in orders[:RECENT_ORDERS_REPORTED]],
             open_orders=sum(1 for order in orders if not order.is_terminal),
-            filled_orders=self._filled_orders,
-            last_bar_at=_instant(self._last_bar_at) if self._last_bar_at else None,
+            filled_orders=self._books.filled_orders,
+            last_bar_at=instant(self._last_bar_at) if self._last_bar_at else None,
             last_reconciliation=self._last_reconciliation,
         )
 
-    def _position_reports(self) -> list[PositionReport]:
-        return [
-            PositionReport(
-                symbol=symbol,
-                qty=holding.qty,
-                average_entry_price=_cents(holding.average_entry_price),
-                market_value=_cents(holding.qty * self._prices[symbol]) if symbol in self._prices else None,
-            )
-            for symbol, holding in sorted(self._portfolio.holdings.items())
-        ]
-
-    def _sequence_of(self, order_id: str) -> int:
-        return sequence_of(order_id, self._config.bot.uid, self._config.mode) or 0
-
     def _notice(self, severity: str, name: str, message: str) -> list[do.Command]:
         return [do.Notice(severity, name, message)]
-
-
-def _instant(moment: datetime) -> str:
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def _cents(amount: Decimal) -> Decimal:
-    return amount.quantize(Decimal("0.01"))
-
-
-def _kill_report(kill: KillState | None) -> KillReport | None:
-    if kill is None:
-        return None
-    return KillReport(
-        reason=kill.reason,
-        scope=kill.scope,
-        observed_at=_instant(kill.observed_at),
-        orders_cancelled_at=_instant(kill.orders_cancelled_at) if kill.orders_cancelled_at else None,
-        flat_at=_instant(kill.flat_at) if kill.flat_at else None,
-        open_orders=kill.open_orders,
-        open_positions=kill.open_positions,
-    )
-
-
-def _account_report(figures: BrokerFigures | None) -> AccountReport | None:
-    if figures is None:
-        return None
-    return AccountReport(
-        equity=_cents(figures.equity), cash=_cents(figures.cash), day_pnl=_cents(figures.equity - figures.last_equity)
-    )
-
-
-def _order_report(order: Order) -> OrderReport:
-    return OrderReport(
-        client_order_id=order.client_order_id,
-        symbol=order.symbol,
-        side=order.side.value,
-        type=order.type.value,
-        qty=order.qty,
-        limit_price=order.limit_price,
-        filled_qty=order.filled_qty,
-        filled_average_price=order.filled_average_price,
-        status=order.state.value,
-        created_at=_instant(order.created_at),
-    )

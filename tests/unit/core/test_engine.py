@@ -25,7 +25,8 @@ from builders import (
 from tradingbot_api import RuntimeReport, TradingState
 from tradingbot_runtime.core import commands as do
 from tradingbot_runtime.core import events as seen
-from tradingbot_runtime.core.engine import TERMINAL_ORDERS_KEPT, Engine
+from tradingbot_runtime.core.books import TERMINAL_ORDERS_KEPT
+from tradingbot_runtime.core.engine import Engine
 from tradingbot_runtime.core.kill import KillState
 from tradingbot_runtime.core.orders import Fill, Order, OrderState, client_order_id
 from tradingbot_runtime.core.recovered import Recovered
@@ -313,6 +314,9 @@ def test_a_snapshot_asks_only_for_what_may_have_changed() -> None:
     desk = Desk()
     (first,) = of(do.TakeSnapshot, desk.tell(seen.StreamConnected()))
     assert first.since is None
+    desk.ready()
+    (again,) = of(do.TakeSnapshot, desk.tell(seen.StreamConnected()))
+    assert again.since == OPEN - timedelta(days=1)
     desk = Desk(Recovered(orders=(an_order(state=OrderState.FILLED),)))
     (later,) = of(do.TakeSnapshot, desk.tell(seen.StreamConnected()))
     assert later.since == OPEN - timedelta(days=1)

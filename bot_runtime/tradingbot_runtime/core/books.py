@@ -1,0 +1,176 @@
+"""The bot's own books: its orders and what they filled. Everything here is also on the volume, by the Journal returned.
+
+Records what the engine has decided or the broker has said; decides nothing about trading.
+"""
+
+from collections import Counter
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Final
+
+from tradingbot_api import RuntimeConfig
+from tradingbot_runtime.core import commands as do
+from tradingbot_runtime.core.orders import (
+    UNANSWERED,
+    Fill,
+    Order,
+    OrderState,
+    client_order_id,
+    client_order_id_prefix,
+    sequence_of,
+)
+from tradingbot_runtime.core.portfolio import Portfolio
+from tradingbot_runtime.core.reconcile import PositionDifference
+from tradingbot_runtime.core.recovered import Recovered
+from tradingbot_runtime.core.values import BrokerOrder, OrderType, Side, TimeInForce
+
+TERMINAL_ORDERS_KEPT: Final = 1000
+LOOKBACK_OF_SNAPSHOT: Final = timedelta(days=1)
+
+_ZERO = Decimal(0)
+
+
+class Books:
+    """Orders by client_order_id, and the portfolio that their fills add up to."""
+
+    def __init__(self, config: RuntimeConfig, recovered: Recovered, counters: Counter[tuple[str, str]]) -> None:
+        """`counters` is the engine's: what is recorded is counted."""
+        self._bot_uid, self._mode, self._epoch = config.bot.uid, config.mode.value, config.epoch
+        self._counters = counters
+        self.prefix: Final = client_order_id_prefix(self._bot_uid, self._mode)
+        """What every id of this bot begins with."""
+        self.orders = {order.client_order_id: order for order in recovered.orders}
+        """Every order that is not terminal, and the last that are, oldest first."""
+        self.portfolio = Portfolio.of(recovered.fills)
+        """What the bot holds."""
+        self.filled_orders = sum(1 for order in recovered.orders if order.state is OrderState.FILLED)
+        """How many orders were filled since the state began."""
+        self._fill_counts = Counter(fill.client_order_id for fill in recovered.fills)
+        self._sequence = max((self._sequence_of(order_id) for order_id in self.orders), default=0)
+        self._forgotten_up_to = 0  # sequence of the newest order that was dropped from memory, long terminal
+        self._complete_since: datetime | None = None
+
+    # ------------------------------------------------------------------ looking
+
+    def next_order_id(self) -> str:
+        """The id that the next order will have; the same until it is recorded."""
+        return client_order_id(self._bot_uid, self._mode, self._epoch, self._sequence + 1)
+
+    def unanswered(self) -> list[Order]:
+        """Orders of which the broker has not said anything yet."""
+        return [order for order in self.orders.values() if order.state in UNANSWERED]
+
+    def open_by_symbol(self) -> dict[str, Order]:
+        """The order of each symbol that may still be filled; there is at most one."""
+        return {order.symbol: order for order in self.orders.values() if not order.is_terminal}
+
+    def reserved(self) -> dict[str, Decimal]:
+        """Value of open buy orders by symbol, in account currency: cash that is spoken for."""
+        reserved: dict[str, Decimal] = {}
+        for order in self.orders.values():
+            if order.side is Side.BUY and not order.is_terminal:
+                price = max(order.limit_price or _ZERO, order.arrival_price or _ZERO)
+                reserved[order.symbol] = reserved.get(order.symbol, _ZERO) + order.remaining_qty * price
+        return reserved
+
+    def oldest_of_interest(self) -> datetime | None:
+        """Market time before which the broker has nothing new to tell of our orders; None: nothing is known yet."""
+        moments = [order.created_at for order in self.orders.values() if not order.is_terminal]
+        if self.orders:
+            moments.append(max(order.created_at for order in self.orders.values()))
+        elif self._complete_since is not None:
+            moments.append(self._complete_since)
+        return min(moments) - LOOKBACK_OF_SNAPSHOT if moments else None
+
+    def fills_of(self, order: Order) -> int:
+        """How many fills an order has so far."""
+        return self._fill_counts[order.client_order_id]
+
+    # ------------------------------------------------------------------ recording
+
+    def are_complete(self, market: datetime | None) -> None:
+        """The broker's list was compared at this market time: older orders of ours are all known."""
+        self._complete_since = self._complete_since or market
+
+    def adopt(self, word: BrokerOrder, market: datetime | None) -> Order | None:
+        """Our own order that the books do not know: the volume was lost or restored. Its id proves that it is ours.
+
+        None for a stranger's order, and for one of ours that ended and was dropped from memory long ago.
+        """
+        sequence = sequence_of(word.client_order_id, self._bot_uid, self._mode)
+        created_at = word.created_at or market
+        if sequence is None or sequence <= self._forgotten_up_to or created_at is None:
+            return None
+        self._counters["orders", "adopted"] += 1
+        return Order(
+            client_order_id=word.client_order_id,
+            symbol=word.symbol,
+            side=word.side,
+            type=OrderType.LIMIT if word.limit_price is not None else OrderType.MARKET,
+            qty=word.qty,
+            time_in_force=TimeInForce.DAY,
+            state=OrderState.IN_DOUBT,
+            created_at=created_at,
+            limit_price=word.limit_price,
+            reason="adopted from the broker",
+            reducing=word.side is Side.SELL,
+        )
+
+    def decided(self, order: Order) -> do.Journal:
+        """A new order, not yet sent."""
+        self._remember(order)
+        self._counters["orders", "submitted"] += 1
+        detail = {"client_order_id": order.client_order_id, "reason": order.reason}
+        return do.Journal("order_decided", detail, (do.PutOrder(order),))
+
+    def record(self, order: Order, fill: Fill | None, source: str) -> do.Journal:
+        """The order's new state, with the fill that brought it, and who said so."""
+        changes: tuple[do.Change, ...] = (do.PutOrder(order),)
+        detail = {"client_order_id": order.client_order_id, "state": order.state.value, "source": source}
+        before = self.orders.get(order.client_order_id)
+        self._remember(order)
+        if order.state is OrderState.FILLED and (before is None or before.state is not OrderState.FILLED):
+            self.filled_orders += 1
+            self._counters["orders", "filled"] += 1
+        if fill is not None:
+            self._fill_counts[order.client_order_id] += 1
+            self.portfolio = self.portfolio.after(fill)
+            changes += (do.PutFill(fill),)
+            detail |= {"filled": str(fill.signed_qty), "price": str(fill.price)}
+            self._counters["fills", order.side.value] += 1
+        if order.is_terminal:
+            self._forget_old_orders()
+        return do.Journal("order", detail, changes)
+
+    def correct(self, difference: PositionDifference, last_price: Decimal | None, at: datetime) -> do.Journal:
+        """The broker wins: a fill without an order brings the books to what the broker holds. `at` is market time."""
+        held = self.portfolio.holdings.get(difference.symbol)
+        paid = difference.brokers_price or (held.average_entry_price if held else _ZERO)
+        described = difference.described()
+        self._fill_counts[""] += 1
+        fill = Fill(
+            client_order_id="",
+            sequence=self._fill_counts[""],
+            symbol=difference.symbol,
+            signed_qty=difference.brokers - difference.ours,
+            price=paid if last_price is None else last_price,
+            at=at,
+            reason=str(described),
+        )
+        self.portfolio = self.portfolio.after(fill)
+        self._counters["reconciliation", described.kind] += 1
+        return do.Journal("position_corrected", {"difference": str(described)}, (do.PutFill(fill),))
+
+    def _remember(self, order: Order) -> None:
+        self.orders[order.client_order_id] = order
+        self._sequence = max(self._sequence, self._sequence_of(order.client_order_id))
+
+    def _forget_old_orders(self) -> None:
+        terminal = [order_id for order_id, order in self.orders.items() if order.is_terminal]
+        for order_id in terminal[:-TERMINAL_ORDERS_KEPT]:
+            del self.orders[order_id]
+            self._forgotten_up_to = max(self._forgotten_up_to, self._sequence_of(order_id))
+            self._fill_counts.pop(order_id, None)
+
+    def _sequence_of(self, order_id: str) -> int:
+        return sequence_of(order_id, self._bot_uid, self._mode) or 0

@@ -1,0 +1,91 @@
+"""The engine's state as the documents that the operator reads. Only formats: money to cents, times to RFC 3339."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from decimal import Decimal
+from typing import Final
+
+from tradingbot_api import AccountReport, KillReport, OrderReport, PositionReport, ReconciliationReport
+from tradingbot_runtime.core.kill import KillState
+from tradingbot_runtime.core.orders import Order
+from tradingbot_runtime.core.portfolio import Portfolio
+from tradingbot_runtime.core.reconcile import Difference
+from tradingbot_runtime.core.values import BrokerFigures
+
+MAX_DIFFERENCES: Final = 20
+MAX_TEXT_LENGTH: Final = 1024
+
+_CENT = Decimal("0.01")
+
+
+def instant(moment: datetime) -> str:
+    """RFC 3339 in UTC, to the millisecond."""
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def text(words: str) -> str:
+    """The words, cut to what a report may hold."""
+    return words[:MAX_TEXT_LENGTH]
+
+
+def kill_report(kill: KillState | None) -> KillReport | None:
+    """The kill in force."""
+    if kill is None:
+        return None
+    return KillReport(
+        reason=kill.reason,
+        scope=kill.scope,
+        observed_at=instant(kill.observed_at),
+        orders_cancelled_at=instant(kill.orders_cancelled_at) if kill.orders_cancelled_at else None,
+        flat_at=instant(kill.flat_at) if kill.flat_at else None,
+        open_orders=kill.open_orders,
+        open_positions=kill.open_positions,
+    )
+
+
+def account_report(figures: BrokerFigures | None) -> AccountReport | None:
+    """The account's money."""
+    if figures is None:
+        return None
+    return AccountReport(
+        equity=_cents(figures.equity), cash=_cents(figures.cash), day_pnl=_cents(figures.equity - figures.last_equity)
+    )
+
+
+def position_reports(portfolio: Portfolio, prices: Mapping[str, Decimal]) -> list[PositionReport]:
+    """What is held, by symbol."""
+    return [
+        PositionReport(
+            symbol=symbol,
+            qty=holding.qty,
+            average_entry_price=_cents(holding.average_entry_price),
+            market_value=_cents(holding.qty * prices[symbol]) if symbol in prices else None,
+        )
+        for symbol, holding in sorted(portfolio.holdings.items())
+    ]
+
+
+def order_report(order: Order) -> OrderReport:
+    """One order."""
+    return OrderReport(
+        client_order_id=order.client_order_id,
+        symbol=order.symbol,
+        side=order.side.value,
+        type=order.type.value,
+        qty=order.qty,
+        limit_price=order.limit_price,
+        filled_qty=order.filled_qty,
+        filled_average_price=order.filled_average_price,
+        status=order.state.value,
+        created_at=instant(order.created_at),
+    )
+
+
+def reconciliation_report(result: str, differences: tuple[Difference, ...], machine: datetime) -> ReconciliationReport:
+    """One comparison with the broker's books."""
+    named = [text(str(difference)) for difference in differences[:MAX_DIFFERENCES]]
+    return ReconciliationReport(at=instant(machine), result=result, differences=named)
+
+
+def _cents(amount: Decimal) -> Decimal:
+    return amount.quantize(_CENT)
