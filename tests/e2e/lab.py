@@ -202,11 +202,13 @@ def processes_of_pod(uid: str) -> Iterator[tuple[int, str]]:
             yield int(directory.name), command
 
 
-def kill_runtime(lab: Lab, bot: str) -> int:
-    """SIGKILL to the bot's process; returns its pid."""
+def signal_runtime(lab: Lab, bot: str, number: signal.Signals) -> None:
+    """Signals the bot's process, from the node."""
     uid = lab.get("pod", lab.pod(bot))["metadata"]["uid"]
     pid = next((pid for pid, command in processes_of_pod(uid) if "tradingbot run" in command), None)
     if pid is None:
         raise LookupError(f"no runtime process in pod {lab.pod(bot)}")
-    os.kill(pid, signal.SIGKILL)
-    return pid
+    if os.geteuid() == 0:
+        os.kill(pid, number)
+    else:  # a kind cluster is used by an ordinary user, and its pods' processes are root's
+        subprocess.run(["sudo", "-n", "kill", f"-{number.value}", str(pid)], check=True, timeout=10)

@@ -1,9 +1,10 @@
 """A runtime that dies, however it dies, comes back with its orders: none twice, none lost."""
 
+import signal
 from collections import Counter
 from decimal import Decimal
 
-from e2e.lab import Json, Lab, eventually, kill_runtime
+from e2e.lab import Json, Lab, eventually, signal_runtime
 
 
 def _held_at_broker(lab: Lab, account: str) -> dict[str, Decimal]:
@@ -47,7 +48,7 @@ def test_kill_minus_nine_again_and_again_in_mid_session(lab: Lab) -> None:
         sent = len(lab.requests(account))
         eventually(lambda sent=sent: len(lab.requests(account)) > sent, "another order", 180)
         started = lab.report(bot)["startedAt"]
-        kill_runtime(lab, bot)
+        signal_runtime(lab, bot, signal.SIGKILL)
         eventually(
             lambda started=started: (r := lab.report(bot))["ready"] and r["startedAt"] > started,
             "the bot is ready again",

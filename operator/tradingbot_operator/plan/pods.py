@@ -74,7 +74,9 @@ def pod_cause(
     if text(pod, "status", "phase") in ("", "Pending") and not _is_scheduled(pod):
         return _not_scheduled(pod, claim)
     container = _container(pod)
-    return _container_cause(container) if container is not None else _evicted(pod) or STARTING
+    if container is None:
+        return _evicted(pod) or STARTING
+    return _container_cause(container, name_of(claim) if claim is not None else "of this bot")
 
 
 def _no_pod(stateful_set: Raw | None, waited: timedelta) -> Cause:
@@ -129,7 +131,7 @@ def _container(pod: Raw) -> Raw | None:
     return next((entry for entry in statuses if text(entry, "name") == CONTAINER), None)
 
 
-def _container_cause(container: Raw) -> Cause | None:
+def _container_cause(container: Raw, claim: str) -> Cause | None:
     waiting = mapping(container, "state", "waiting")
     reason, message = text(waiting, "reason"), text(waiting, "message")
     if reason in _IMAGE_REASONS:
@@ -139,7 +141,7 @@ def _container_cause(container: Raw) -> Cause | None:
     ended = mapping(container, "state", "terminated") or mapping(container, "lastState", "terminated")
     # While the container is not ready again, its last words are still the reason; a restart is no cure yet.
     if ended and container.get("ready") is not True:
-        return _ended(ended, number(container, "restartCount"), restarting=reason == "CrashLoopBackOff")
+        return _ended(ended, number(container, "restartCount"), claim, restarting=reason == "CrashLoopBackOff")
     # `started` is false until the startup probe was answered once: a bot that cannot answer yet is no silent bot.
     return STARTING if waiting or container.get("started") is False else None
 
@@ -156,16 +158,23 @@ def _config_cause(reason: str, message: str) -> Cause:
     return Cause("ContainerConfigError", _sentence(reason, message))
 
 
-def _ended(ended: Raw, restarts: int, *, restarting: bool) -> Cause | None:
+def _ended(ended: Raw, restarts: int, claim: str, *, restarting: bool) -> Cause | None:
     last_words = _last_words(text(ended, "message"))
     if last_words is not None:
-        return Cause(last_words.reason, last_words.message)
+        return Cause(last_words.reason, _sentence(last_words.message, _cure(last_words.reason, claim)))
     code = number(ended, "exitCode")
     if code == 0 and not restarting:
         return STARTING
     why = text(ended, "reason") or "Error"
     tail = text(ended, "message").strip()[-512:]
     return Cause("CrashLooping", _sentence(f"the bot ended with exit code {code} ({why}), {restarts} restarts", tail))
+
+
+def _cure(reason: str, claim: str) -> str:
+    """What the runtime cannot say, because it does not know what its volume is called here."""
+    if reason != "StateOfAnotherBot":
+        return ""
+    return f"to begin anew, delete the persistentvolumeclaim {claim} and then the pod; its journal goes with it"
 
 
 def _last_words(message: str) -> TerminationMessage | None:

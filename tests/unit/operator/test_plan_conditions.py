@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tradingbot_operator.plan import BotSnapshot, Refusal, ReportFailure, ReportPending, plan_bot
+from tradingbot_operator.plan.pods import pod_cause
 from unit.operator.world import (
     IMAGE,
     NOW,
@@ -354,3 +355,14 @@ def test_no_stored_object_makes_it_raise(spec: Any, status: Any, pod: Any, accou
     planned = plan_bot(snapshot)
     assert planned.status is not None
     assert {entry["type"] for entry in planned.status["conditions"]} >= {"Ready", "Killed", "SymbolConflict"}
+
+
+def test_another_bot_s_volume_is_named_with_what_to_do_about_it() -> None:
+    words = json.dumps({"reason": "StateOfAnotherBot", "message": "the state is of bot x"})
+    pod = a_pod(container=a_container(terminated={"exitCode": 65, "message": words}))
+    claim = {"metadata": {"name": "state-momentum-bot-0"}, "status": {"phase": "Bound"}}
+    cause = pod_cause(a_stateful_set(), pod, claim, waited=timedelta(0))
+    assert cause is not None and cause.reason == "StateOfAnotherBot"
+    assert "persistentvolumeclaim state-momentum-bot-0" in cause.message
+    unseen = pod_cause(a_stateful_set(), pod, None, waited=timedelta(0))
+    assert unseen is not None and "persistentvolumeclaim of this bot" in unseen.message
