@@ -10,6 +10,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -154,6 +155,11 @@ class Lab:
             return condition
 
         return eventually(look, f"{bot} {kind}={status} {reason}", timeout_seconds)
+
+    def age_seconds(self, bot: str) -> float:
+        """Whole seconds since the bot was created, by the clock of this machine."""
+        created_at = datetime.fromisoformat(self.get("tradingbot", bot)["metadata"]["creationTimestamp"])
+        return (datetime.now(UTC) - created_at).total_seconds()
 
     def pod(self, bot: str) -> str:
         return f"{bot}-bot-0"

@@ -52,6 +52,9 @@ def test_two_bots_that_want_one_symbol(lab: Lab) -> None:
     account = lab.account()
     elder = lab.bot("elder", account, symbols=["AAPL", "MSFT"])
     eventually(lambda: lab.exists("statefulset", f"{elder}-bot"), "the elder has its StatefulSet", 60)
+    eventually(
+        lambda: lab.age_seconds(elder) >= 1, "the API server's clock, which counts seconds, tells them apart", 10
+    )
     younger = lab.bot("younger", account, symbols=["MSFT", "NVDA"])
     condition = lab.wait_for_condition(younger, "SymbolConflict", "True")
     assert elder in condition["message"] and "MSFT" in condition["message"]

@@ -2,10 +2,11 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
 import yaml
+from pydantic import Field
 
 from tradingbot_api.crd import RESOURCES, Column, custom_resource_definition, structural_schema, write
 from tradingbot_api.model import ApiModel
@@ -69,3 +70,11 @@ class Either(ApiModel):
 def test_what_no_structural_schema_can_say_is_refused() -> None:
     with pytest.raises(ValueError, match="anyOf"):
         structural_schema(Either)
+
+
+def test_a_bound_that_excludes_its_value_is_written_as_an_api_server_reads_it() -> None:
+    class Bounded(ApiModel):
+        seconds: Annotated[float, Field(gt=0)]
+
+    schema = structural_schema(Bounded)["properties"]["seconds"]
+    assert (schema["minimum"], schema["exclusiveMinimum"]) == (0, True)
