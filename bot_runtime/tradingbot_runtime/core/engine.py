@@ -152,7 +152,9 @@ class Engine:
     def may_send(self, order_id: str) -> bool:
         """Whether a journaled order may still leave: asked at the last moment before it is sent."""
         order = self._books.orders.get(order_id)
-        if order is None or order.state is not OrderState.JOURNALED or self._kill is not None or self._deleted:
+        if order is None or order.state is not OrderState.JOURNALED:
+            return False
+        if self._kill is not None or self._deleted or self._halted_by_reconciliation:
             return False
         return order.reducing or not (self._paused or self._reducing_reason())
 

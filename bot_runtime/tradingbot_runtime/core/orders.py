@@ -153,7 +153,8 @@ def advance(order: Order, seen: BrokerOrder, at: datetime, fills_before: int) ->
         order,
         broker_id=seen.broker_id or order.broker_id,
         state=state,
-        filled_qty=max(order.filled_qty, seen.filled_qty),
+        # Only what became a fill counts as filled: a word without a price is completed by the next one.
+        filled_qty=seen.filled_qty if fill else order.filled_qty,
         filled_average_price=seen.filled_average_price if fill else order.filled_average_price,
     )
     return Advance(order=after, fill=fill, blocked=blocked)

@@ -280,9 +280,12 @@ def test_a_gap_counts_when_it_is_seen_twice_and_the_broker_wins() -> None:
 
 def test_three_unclean_runs_halt_and_two_clean_ones_resume() -> None:
     desk = Desk().ready()
+    (order,) = [command.order for command in of(do.SubmitOrder, desk.bar(RISING))]
     for _ in range(3):
         desk.tell(seen.SnapshotFailed("503"))
     assert desk.report().trading_state is TradingState.HALTED
+    assert not desk.engine.may_send(order.client_order_id)
+    desk.tell(seen.SubmitWithheld(order.client_order_id, "halted"))
     desk.tell(seen.SnapshotTaken(a_snapshot()))
     assert desk.report().reason == "ReconciliationFailed"
     desk.tell(seen.SnapshotTaken(a_snapshot()))

@@ -110,3 +110,10 @@ def test_an_id_tells_its_sequence_and_only_to_its_bot(epoch: int, sequence: int)
 
 def test_an_id_with_our_prefix_and_no_number_is_nobody_s() -> None:
     assert sequence_of(client_order_id_prefix(UID, "paper") + "0-x", UID, "paper") is None
+
+
+def test_a_fill_without_a_price_is_not_lost_but_counted_when_the_price_comes() -> None:
+    early = advance(an_order(), a_word(an_order(), "filled", "10", None), OPEN, 0)
+    assert early.fill is None and early.order.filled_qty == 0
+    late = advance(early.order, a_word(early.order, "filled", "10", "100"), OPEN, 0)
+    assert late.fill is not None and late.fill.signed_qty == 10 and late.blocked is None
