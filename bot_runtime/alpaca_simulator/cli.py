@@ -17,8 +17,8 @@ import structlog
 import typer
 import yaml
 
-from alpaca_simulator.calendar import OutsideCalendarError
 from alpaca_simulator.config import ConfigError, SimulatorConfig, parse_config, read_config
+from alpaca_simulator.market.calendar import OutsideCalendarError
 from alpaca_simulator.server import serve as serve_until_stopped
 from alpaca_simulator.simulator import Simulator, build_simulator
 

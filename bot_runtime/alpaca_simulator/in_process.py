@@ -13,8 +13,8 @@ import requests
 from requests.adapters import BaseAdapter
 from requests.structures import CaseInsensitiveDict
 
-from alpaca_simulator.messages import Request
-from alpaca_simulator.rest import RestApi
+from alpaca_simulator.api.messages import Request
+from alpaca_simulator.api.rest import RestApi
 
 #: A base URL that no name server knows, so that a client without the adapter fails at once.
 BASE_URL = "http://alpaca-simulator.invalid"

@@ -11,10 +11,10 @@ from collections.abc import AsyncIterator, Callable
 import structlog
 from aiohttp import WSCloseCode, WSMsgType, web
 
-from alpaca_simulator.calendar import OutsideCalendarError
-from alpaca_simulator.messages import LARGEST_BODY_BYTES, Request, Response, json_response
+from alpaca_simulator.api.messages import LARGEST_BODY_BYTES, Request, Response, json_response
+from alpaca_simulator.market.calendar import OutsideCalendarError
 from alpaca_simulator.simulator import Simulator
-from alpaca_simulator.stream import LARGEST_FRAME_BYTES, StreamConnection
+from alpaca_simulator.streams.trade_updates import LARGEST_FRAME_BYTES, StreamConnection
 
 #: How often the exchange catches up with a running clock when nobody asks, machine seconds.
 TICK_SECONDS = 0.02

@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
-from alpaca_simulator.accounts import AccountLimits, AccountTerms
-from alpaca_simulator.assets import DEFAULT_CATALOGUE, Asset, AssetCatalogue
-from alpaca_simulator.calendar import TradingCalendar, new_york_stock_exchange
-from alpaca_simulator.clock import MarketClock, RealClock, ScaledClock, SteppedClock
+from alpaca_simulator.api.rest import RestApi
 from alpaca_simulator.config import ClockConfig, SimulatorConfig
-from alpaca_simulator.exchange import Exchange, ExchangeRules, TradeUpdate
-from alpaca_simulator.market import Market
-from alpaca_simulator.rest import RestApi
+from alpaca_simulator.exchange.accounts import AccountLimits, AccountTerms
+from alpaca_simulator.exchange.exchange import Exchange, ExchangeRules, TradeUpdate
+from alpaca_simulator.market.assets import DEFAULT_CATALOGUE, Asset, AssetCatalogue
+from alpaca_simulator.market.calendar import TradingCalendar, new_york_stock_exchange
+from alpaca_simulator.market.clock import MarketClock, RealClock, ScaledClock, SteppedClock
+from alpaca_simulator.market.prices import Market
 
 
 @dataclass(frozen=True)

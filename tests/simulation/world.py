@@ -16,11 +16,11 @@ from typing import Any
 
 import requests
 
-from alpaca_simulator.calendar import new_york_stock_exchange
-from alpaca_simulator.clock import SteppedClock
+from alpaca_simulator.api.rendering import order_json, trade_update_json
 from alpaca_simulator.in_process import InProcessAdapter
-from alpaca_simulator.market import Market
-from alpaca_simulator.rendering import order_json, trade_update_json
+from alpaca_simulator.market.calendar import new_york_stock_exchange
+from alpaca_simulator.market.clock import SteppedClock
+from alpaca_simulator.market.prices import Market
 from alpaca_simulator.simulator import Simulator, stepped
 from builders import UID, a_config
 from tradingbot_runtime.app import Decisions, Errands, InOrder

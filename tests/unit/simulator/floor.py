@@ -12,9 +12,9 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode
 
+from alpaca_simulator.api.messages import Request, Response
 from alpaca_simulator.config import SimulatorConfig
-from alpaca_simulator.exchange import TradeUpdate
-from alpaca_simulator.messages import Request, Response
+from alpaca_simulator.exchange.exchange import TradeUpdate
 from alpaca_simulator.simulator import build_simulator
 
 PAPER = {"APCA-API-KEY-ID": "PKDEMOPAPER", "APCA-API-SECRET-KEY": "demo-paper-secret"}

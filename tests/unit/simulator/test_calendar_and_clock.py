@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alpaca_simulator.calendar import OutsideCalendarError, new_york_stock_exchange
-from alpaca_simulator.clock import RealClock, ScaledClock, SteppedClock
+from alpaca_simulator.market.calendar import OutsideCalendarError, new_york_stock_exchange
+from alpaca_simulator.market.clock import RealClock, ScaledClock, SteppedClock
 
 NYSE = new_york_stock_exchange()
 MONDAY_OPEN = datetime(2026, 3, 2, 14, 30, tzinfo=UTC)

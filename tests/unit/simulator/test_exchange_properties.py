@@ -10,8 +10,8 @@ from decimal import Decimal
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alpaca_simulator.exchange import TradeUpdate
-from alpaca_simulator.orders import TERMINAL, Event, Side
+from alpaca_simulator.exchange.exchange import TradeUpdate
+from alpaca_simulator.exchange.orders import TERMINAL, Event, Side
 from unit.simulator.floor import LIVE, MONDAY_BEFORE_OPEN, PAPER, Answer, Floor
 
 SYMBOLS = ("SPY", "TLT", "CRASH")

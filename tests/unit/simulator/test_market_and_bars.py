@@ -15,10 +15,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alpaca_simulator.assets import DEFAULT_CATALOGUE, Asset
-from alpaca_simulator.bars import read_timeframe
-from alpaca_simulator.calendar import Session, new_york_stock_exchange
-from alpaca_simulator.market import Market
+from alpaca_simulator.market.assets import DEFAULT_CATALOGUE, Asset
+from alpaca_simulator.market.bars import read_timeframe
+from alpaca_simulator.market.calendar import Session, new_york_stock_exchange
+from alpaca_simulator.market.prices import Market
 from unit.simulator.floor import MONDAY_BEFORE_OPEN, MONDAY_CLOSE, MONDAY_NOON, Floor
 
 NYSE = new_york_stock_exchange()

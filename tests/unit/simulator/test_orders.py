@@ -8,14 +8,14 @@ from itertools import pairwise
 
 import pytest
 
-from alpaca_simulator.instants import from_epoch
-from alpaca_simulator.orders import (
+from alpaca_simulator.exchange.orders import (
     TERMINAL,
     TRANSITIONS,
     Event,
     ImpossibleTransitionError,
     Status,
 )
+from alpaca_simulator.values.instants import from_epoch
 from unit.simulator.floor import LIVE, MONDAY_BEFORE_OPEN, MONDAY_CLOSE, MONDAY_NOON, SATURDAY, Floor
 
 

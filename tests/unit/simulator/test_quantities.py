@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alpaca_simulator.messages import Request
-from alpaca_simulator.quantities import (
+from alpaca_simulator.api.messages import Request
+from alpaca_simulator.values.quantities import (
     cents_at_least,
     cents_at_most,
     decimal_text,

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alpaca_simulator.messages import LARGEST_BODY_BYTES, Request
+from alpaca_simulator.api.messages import LARGEST_BODY_BYTES, Request
 from unit.simulator.floor import Floor
 
 MARKET_BUY = {"symbol": "SPY", "qty": "1", "side": "buy", "type": "market", "time_in_force": "day"}

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alpaca_simulator.stream import StreamConnection
+from alpaca_simulator.streams.trade_updates import StreamConnection
 from unit.simulator.floor import LIVE, Floor
 
 LOGIN = {"action": "authenticate", "data": {"key_id": "PKDEMOPAPER", "secret_key": "demo-paper-secret"}}

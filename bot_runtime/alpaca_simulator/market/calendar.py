@@ -13,7 +13,7 @@ from functools import lru_cache
 
 import exchange_calendars
 
-from alpaca_simulator.instants import from_epoch
+from alpaca_simulator.values.instants import from_epoch
 
 #: Alpaca's own history starts in 2016; the end leaves room and keeps building it quick.
 FIRST_DAY = date(2016, 1, 1)
@@ -47,6 +47,16 @@ class Session:
     def minutes(self) -> int:
         """How many minute bars the session has: 390, or 210 on a half day."""
         return (self.close_epoch - self.open_epoch) // 60
+
+    @property
+    def pre_market_epoch(self) -> int:
+        """When extended hours begin: 4:00 in New York."""
+        return self.open_epoch - 330 * 60
+
+    @property
+    def after_hours_epoch(self) -> int:
+        """When extended hours end: four hours after the close, 20:00 or 17:00 on a half day."""
+        return self.close_epoch + 240 * 60
 
 
 class TradingCalendar:

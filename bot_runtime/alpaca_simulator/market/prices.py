@@ -17,9 +17,9 @@ from datetime import datetime
 from itertools import pairwise
 from typing import Generic, TypeVar
 
-from alpaca_simulator.assets import Asset
-from alpaca_simulator.calendar import Session, TradingCalendar
-from alpaca_simulator.instants import epoch_floor, from_epoch
+from alpaca_simulator.market.assets import Asset
+from alpaca_simulator.market.calendar import Session, TradingCalendar
+from alpaca_simulator.values.instants import epoch_floor, from_epoch
 
 SESSIONS_A_YEAR = 252
 #: No simulated price goes below this, so that one cent stays a small step.

@@ -12,7 +12,7 @@ from decimal import Decimal
 from functools import cached_property
 from urllib.parse import parse_qsl, unquote
 
-from alpaca_simulator import refusals
+from alpaca_simulator.exchange import refusals
 
 #: An order is a few hundred bytes; nothing this API takes is near this.
 LARGEST_BODY_BYTES = 64 * 1024

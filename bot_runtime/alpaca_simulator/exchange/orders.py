@@ -11,8 +11,8 @@ from decimal import Decimal
 from enum import StrEnum
 from uuid import UUID
 
-from alpaca_simulator.assets import Asset
-from alpaca_simulator.quantities import ZERO, rounded
+from alpaca_simulator.market.assets import Asset
+from alpaca_simulator.values.quantities import ZERO, rounded
 
 
 class Side(StrEnum):

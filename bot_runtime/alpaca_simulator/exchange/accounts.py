@@ -13,10 +13,10 @@ from decimal import Decimal
 from typing import Literal
 from uuid import UUID
 
-from alpaca_simulator.assets import Asset
-from alpaca_simulator.identity import short_digest, stable_uuid
-from alpaca_simulator.orders import Event, Order, Side
-from alpaca_simulator.quantities import ZERO
+from alpaca_simulator.exchange.orders import Event, Order, Side
+from alpaca_simulator.market.assets import Asset
+from alpaca_simulator.values.identity import short_digest, stable_uuid
+from alpaca_simulator.values.quantities import ZERO
 
 AccountKind = Literal["paper", "live"]
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 import json
 from uuid import UUID
 
-from alpaca_simulator.exchange import TradeUpdate
-from alpaca_simulator.messages import json_bytes
-from alpaca_simulator.rendering import trade_update_json
-from alpaca_simulator.rest import KeyRing
+from alpaca_simulator.api.messages import json_bytes
+from alpaca_simulator.api.rendering import trade_update_json
+from alpaca_simulator.api.rest import KeyRing
+from alpaca_simulator.exchange.exchange import TradeUpdate
 
 TRADE_UPDATES = "trade_updates"
 LARGEST_FRAME_BYTES = 16 * 1024

@@ -14,15 +14,15 @@ from datetime import datetime, timedelta
 from decimal import ROUND_FLOOR, Decimal
 from uuid import UUID
 
-from alpaca_simulator import refusals
-from alpaca_simulator.accounts import Account, AccountLimits, AccountTerms
-from alpaca_simulator.assets import Asset, AssetCatalogue
-from alpaca_simulator.calendar import Session
-from alpaca_simulator.identity import stable_uuid, unit_draw
-from alpaca_simulator.instants import epoch_floor
-from alpaca_simulator.market import Market, Quote
-from alpaca_simulator.orders import Event, Order, OrderRequest, Side, Status, TimeInForce
-from alpaca_simulator.quantities import ZERO, cents_at_least, cents_at_most, dollars, places
+from alpaca_simulator.exchange import refusals
+from alpaca_simulator.exchange.accounts import Account, AccountLimits, AccountTerms
+from alpaca_simulator.exchange.orders import Event, Order, OrderRequest, Side, Status, TimeInForce
+from alpaca_simulator.market.assets import Asset, AssetCatalogue
+from alpaca_simulator.market.calendar import Session
+from alpaca_simulator.market.prices import Market, Quote
+from alpaca_simulator.values.identity import stable_uuid, unit_draw
+from alpaca_simulator.values.instants import epoch_floor
+from alpaca_simulator.values.quantities import ZERO, cents_at_least, cents_at_most, dollars, places
 
 GTC_LIFE = timedelta(days=90)
 

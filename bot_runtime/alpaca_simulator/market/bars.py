@@ -12,10 +12,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 
-from alpaca_simulator.assets import Asset
-from alpaca_simulator.calendar import Session
-from alpaca_simulator.instants import NEW_YORK, from_epoch, read_instant, utc_text
-from alpaca_simulator.market import Market, MinuteBars
+from alpaca_simulator.market.assets import Asset
+from alpaca_simulator.market.calendar import Session
+from alpaca_simulator.market.prices import Market, MinuteBars
+from alpaca_simulator.values.instants import NEW_YORK, from_epoch, read_instant, utc_text
 
 _TIMEFRAME = re.compile(r"([0-9]{1,3})(Min|T|Hour|H|Day|D)", re.ASCII)
 _DAY_MINUTES = 24 * 60

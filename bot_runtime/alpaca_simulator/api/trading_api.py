@@ -14,16 +14,8 @@ from itertools import islice
 from typing import TypeVar
 from uuid import UUID
 
-from alpaca_simulator import refusals
-from alpaca_simulator.accounts import Account, LoggedRequest, Position
-from alpaca_simulator.assets import Asset
-from alpaca_simulator.calendar import FIRST_DAY, LAST_DAY
-from alpaca_simulator.exchange import Exchange
-from alpaca_simulator.instants import read_date, read_instant
-from alpaca_simulator.messages import Request, Response, json_response
-from alpaca_simulator.orders import Order, OrderRequest, OrderType, Side, TimeInForce
-from alpaca_simulator.quantities import HUNDRED, QUANTITY_DECIMALS, decimal_text, places, read_decimal
-from alpaca_simulator.rendering import (
+from alpaca_simulator.api.messages import Request, Response, json_response
+from alpaca_simulator.api.rendering import (
     account_json,
     asset_json,
     clock_json,
@@ -32,6 +24,14 @@ from alpaca_simulator.rendering import (
     positions_in_order,
     session_json,
 )
+from alpaca_simulator.exchange import refusals
+from alpaca_simulator.exchange.accounts import Account, LoggedRequest, Position
+from alpaca_simulator.exchange.exchange import Exchange
+from alpaca_simulator.exchange.orders import Order, OrderRequest, OrderType, Side, TimeInForce
+from alpaca_simulator.market.assets import Asset
+from alpaca_simulator.market.calendar import FIRST_DAY, LAST_DAY
+from alpaca_simulator.values.instants import read_date, read_instant
+from alpaca_simulator.values.quantities import HUNDRED, QUANTITY_DECIMALS, decimal_text, places, read_decimal
 
 LARGEST_QUANTITY = Decimal(10) ** 9
 LARGEST_PRICE = Decimal(10) ** 6

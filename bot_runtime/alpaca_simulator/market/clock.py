@@ -9,7 +9,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Literal, Protocol
 
-from alpaca_simulator.calendar import TradingCalendar
+from alpaca_simulator.market.calendar import TradingCalendar
 
 ClockMode = Literal["real", "scaled", "stepped"]
 

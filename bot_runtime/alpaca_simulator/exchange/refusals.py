@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-from alpaca_simulator.quantities import decimal_text
+from alpaca_simulator.values.quantities import decimal_text
 
 
 @dataclass(eq=False)

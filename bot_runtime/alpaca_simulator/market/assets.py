@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from uuid import UUID
 
-from alpaca_simulator.identity import stable_uuid
+from alpaca_simulator.values.identity import stable_uuid
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,14 +8,14 @@ from __future__ import annotations
 from datetime import datetime
 from decimal import Decimal
 
-from alpaca_simulator.accounts import Account, LoggedRequest, Position
-from alpaca_simulator.assets import Asset
-from alpaca_simulator.calendar import Session, TradingCalendar
-from alpaca_simulator.exchange import Exchange, TradeUpdate
-from alpaca_simulator.instants import NEW_YORK, new_york_text, utc_text
-from alpaca_simulator.market import Quote
-from alpaca_simulator.orders import Order, Side
-from alpaca_simulator.quantities import ZERO, decimal_text, dollars, rounded
+from alpaca_simulator.exchange.accounts import Account, LoggedRequest, Position
+from alpaca_simulator.exchange.exchange import Exchange, TradeUpdate
+from alpaca_simulator.exchange.orders import Order, Side
+from alpaca_simulator.market.assets import Asset
+from alpaca_simulator.market.calendar import Session, TradingCalendar
+from alpaca_simulator.market.prices import Quote
+from alpaca_simulator.values.instants import NEW_YORK, new_york_text, utc_text
+from alpaca_simulator.values.quantities import ZERO, decimal_text, dollars, rounded
 
 Json = dict[str, object]
 

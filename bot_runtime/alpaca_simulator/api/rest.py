@@ -10,15 +10,15 @@ import binascii
 import hmac
 import threading
 
-from alpaca_simulator import refusals
-from alpaca_simulator.accounts import Account
-from alpaca_simulator.admin_api import AdminApi
-from alpaca_simulator.calendar import OutsideCalendarError
-from alpaca_simulator.clock import MarketClock
-from alpaca_simulator.data_api import DataApi
-from alpaca_simulator.exchange import Exchange, TradeUpdate
-from alpaca_simulator.messages import LARGEST_BODY_BYTES, Request, Response, refusal_response
-from alpaca_simulator.trading_api import TradingApi
+from alpaca_simulator.api.admin_api import AdminApi
+from alpaca_simulator.api.data_api import DataApi
+from alpaca_simulator.api.messages import LARGEST_BODY_BYTES, Request, Response, refusal_response
+from alpaca_simulator.api.trading_api import TradingApi
+from alpaca_simulator.exchange import refusals
+from alpaca_simulator.exchange.accounts import Account
+from alpaca_simulator.exchange.exchange import Exchange, TradeUpdate
+from alpaca_simulator.market.calendar import OutsideCalendarError
+from alpaca_simulator.market.clock import MarketClock
 
 
 class KeyRing:

@@ -7,15 +7,15 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from alpaca_simulator import refusals
-from alpaca_simulator.accounts import Account
-from alpaca_simulator.calendar import OutsideCalendarError
-from alpaca_simulator.clock import MarketClock, SteppedClock
-from alpaca_simulator.exchange import Exchange
-from alpaca_simulator.instants import read_instant, utc_text
-from alpaca_simulator.messages import Request, Response, json_response
-from alpaca_simulator.quantities import read_decimal
-from alpaca_simulator.rendering import Json, account_summary_json, clock_json, order_json, request_json
+from alpaca_simulator.api.messages import Request, Response, json_response
+from alpaca_simulator.api.rendering import Json, account_summary_json, clock_json, order_json, request_json
+from alpaca_simulator.exchange import refusals
+from alpaca_simulator.exchange.accounts import Account
+from alpaca_simulator.exchange.exchange import Exchange
+from alpaca_simulator.market.calendar import OutsideCalendarError
+from alpaca_simulator.market.clock import MarketClock, SteppedClock
+from alpaca_simulator.values.instants import read_instant, utc_text
+from alpaca_simulator.values.quantities import read_decimal
 
 LARGEST_STEP = timedelta(days=366)
 

@@ -8,9 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime, time
 
-from alpaca_simulator import refusals
-from alpaca_simulator.assets import Asset
-from alpaca_simulator.bars import (
+from alpaca_simulator.api.messages import Request, Response, json_response
+from alpaca_simulator.api.rendering import Json, quote_json, trade_json
+from alpaca_simulator.exchange import refusals
+from alpaca_simulator.exchange.exchange import Exchange
+from alpaca_simulator.market.assets import Asset
+from alpaca_simulator.market.bars import (
     BarQuery,
     PageToken,
     Timeframe,
@@ -19,12 +22,9 @@ from alpaca_simulator.bars import (
     read_page_token,
     read_timeframe,
 )
-from alpaca_simulator.exchange import Exchange
-from alpaca_simulator.instants import NEW_YORK, read_instant
-from alpaca_simulator.market import Quote
-from alpaca_simulator.messages import Request, Response, json_response
-from alpaca_simulator.quantities import places, read_decimal
-from alpaca_simulator.rendering import Json, quote_json, trade_json
+from alpaca_simulator.market.prices import Quote
+from alpaca_simulator.values.instants import NEW_YORK, read_instant
+from alpaca_simulator.values.quantities import places, read_decimal
 
 BARS_A_PAGE = 1_000
 BARS_A_PAGE_AT_MOST = 10_000

@@ -1,0 +1,1 @@
+"""HTTP without sockets: requests in, Alpaca's bodies out."""

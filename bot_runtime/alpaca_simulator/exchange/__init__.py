@@ -1,0 +1,1 @@
+"""Accounts and their orders: what is accepted, what is filled, what is owned."""

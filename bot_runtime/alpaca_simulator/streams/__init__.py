@@ -1,0 +1,1 @@
+"""The two websockets without sockets: frames in, frames out."""
