@@ -57,7 +57,7 @@ class HaltBook:
 
     def trading_seconds(self, symbol: str, seconds: range) -> tuple[range, ...]:
         """The parts of `seconds` in which `symbol` trades, in order."""
-        parts = (seconds,) if seconds else ()
+        parts: tuple[range, ...] = (seconds,) if seconds else ()
         for halt in self._by_symbol.get(symbol, ()):
             until = seconds.stop if halt.until is None else halt.until
             parts = tuple(
