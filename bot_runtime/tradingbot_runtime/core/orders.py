@@ -10,7 +10,7 @@ from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 
-from tradingbot_runtime.core.values import BrokerOrder, OrderType, Side, TimeInForce
+from tradingbot_runtime.core.values import BrokerOrder, OrderClass, OrderType, Side, TimeInForce
 
 
 class OrderState(StrEnum):
@@ -103,6 +103,19 @@ class Order:
     """Why the order was made, or why the broker refused it."""
     reducing: bool = False
     """Whether the order only makes a position smaller."""
+    order_class: OrderClass = OrderClass.SIMPLE
+    stop_price: Decimal | None = None
+    trail_price: Decimal | None = None
+    trail_percent: Decimal | None = None
+    take_profit_price: Decimal | None = None
+    """Limit price of the exit at a profit that the broker holds for this order (bracket, OCO, OTO)."""
+    stop_loss_price: Decimal | None = None
+    """Stop price of the exit at a loss that the broker holds for this order (bracket, OCO, OTO)."""
+    stop_loss_limit_price: Decimal | None = None
+    parent_id: str = ""
+    """client_order_id of the order whose leg this is: the broker made it and chose its id. Empty for our own."""
+    replaces_id: str = ""
+    """client_order_id of the order that this one took the place of, or is to take the place of."""
 
     @property
     def is_terminal(self) -> bool:

@@ -1,7 +1,7 @@
 """Values that cross the boundary between the core and its adapters. Hold no behaviour that decides anything."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
 
@@ -14,10 +14,13 @@ class Side(StrEnum):
 
 
 class OrderType(StrEnum):
-    """Order types of this version."""
+    """Order types."""
 
     MARKET = "market"
     LIMIT = "limit"
+    STOP = "stop"
+    STOP_LIMIT = "stop_limit"
+    TRAILING_STOP = "trailing_stop"
 
 
 class TimeInForce(StrEnum):
@@ -25,7 +28,19 @@ class TimeInForce(StrEnum):
 
     DAY = "day"
     GTC = "gtc"
+    OPG = "opg"
+    CLS = "cls"
     IOC = "ioc"
+    FOK = "fok"
+
+
+class OrderClass(StrEnum):
+    """Whether an order comes alone or with exits (legs) that the broker holds for it."""
+
+    SIMPLE = "simple"
+    BRACKET = "bracket"
+    OCO = "oco"
+    OTO = "oto"
 
 
 @dataclass(frozen=True)
@@ -66,6 +81,63 @@ class BrokerOrder:
     limit_price: Decimal | None = None
     time_in_force: str = "day"
     created_at: datetime | None = None
+    stop_price: Decimal | None = None
+    trail_price: Decimal | None = None
+    trail_percent: Decimal | None = None
+    order_class: str = "simple"
+    legs: "tuple[BrokerOrder, ...]" = ()
+    """Exits that the broker holds for this order; their client_order_ids are the broker's."""
+    replaces: str | None = None
+    """Broker id of the order that this one took the place of."""
+    replaced_by: str | None = None
+    """Broker id of the order that took this one's place."""
+
+
+@dataclass(frozen=True)
+class BrokerActivity:
+    """What changed the account without an order: a split, a dividend, a change of symbol, a journal entry.
+
+    `kind` is Alpaca's code (SPLIT, DIV, NC, JNLS, ...); `qty` in shares and `net_amount` in account currency are
+    what the account's holding and cash changed by.
+    """
+
+    activity_id: str
+    kind: str
+    symbol: str
+    qty: Decimal
+    net_amount: Decimal
+    at: datetime
+    price: Decimal | None = None
+    description: str = ""
+
+
+@dataclass(frozen=True)
+class BrokerQuote:
+    """The best bid and ask of a symbol; zero where a side is empty."""
+
+    symbol: str
+    bid: Decimal
+    ask: Decimal
+    at: datetime
+
+
+@dataclass(frozen=True)
+class BrokerAsset:
+    """What the broker says of a symbol."""
+
+    symbol: str
+    tradable: bool
+    fractionable: bool
+    shortable: bool
+
+
+@dataclass(frozen=True)
+class MarketSession:
+    """One trading day of the exchange: its date in New York, open and close in UTC."""
+
+    day: date
+    opens_at: datetime
+    closes_at: datetime
 
 
 @dataclass(frozen=True)
@@ -94,9 +166,11 @@ class BrokerSnapshot:
     """All that the broker says at one moment.
 
     `orders` holds every open order of the account, and every order in any state whose client_order_id begins
-    with the bot's prefix and that the bot does not yet know to be terminal.
+    with the bot's prefix and that the bot does not yet know to be terminal. `activities` holds what happened to
+    the account without an order since the moment asked for, oldest first.
     """
 
     figures: BrokerFigures
     positions: tuple[BrokerPosition, ...]
     orders: tuple[BrokerOrder, ...]
+    activities: tuple[BrokerActivity, ...] = ()

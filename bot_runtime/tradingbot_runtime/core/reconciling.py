@@ -1,0 +1,138 @@
+"""When the bot's books are compared with the broker's, and what follows from it: corrections, halting, resuming.
+
+The comparison itself is a function (reconcile.py). The broker wins; what differs is journaled with both sides.
+"""
+
+import json
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Final
+
+from tradingbot_api import ReconciliationReport
+from tradingbot_runtime.core import commands as do
+from tradingbot_runtime.core.books import Books
+from tradingbot_runtime.core.desk import Desk
+from tradingbot_runtime.core.reconcile import Difference, order_findings, position_differences
+from tradingbot_runtime.core.report import reconciliation_report
+from tradingbot_runtime.core.situation import Situation
+from tradingbot_runtime.core.values import BrokerSnapshot, Now
+
+ORDERS_CHECK_EVERY: Final = timedelta(minutes=2)
+"""Market time between two reconciliations (design: orders every 2 min, positions every 5; one snapshot does both)."""
+CLOSED_MARKET_CHECK_EVERY: Final = timedelta(seconds=60)
+"""Machine time between two reconciliations, so that neither a closed market nor a fast clock sets the pace alone."""
+RECONCILE_AT_MOST_EVERY: Final = timedelta(seconds=2)
+UNCLEAN_RUNS_TO_HALT: Final = 3
+CLEAN_RUNS_TO_RESUME: Final = 2
+
+
+class Reconciliation:
+    """Keeps the books equal to the broker's."""
+
+    def __init__(self, situation: Situation, books: Books, desk: Desk) -> None:
+        self._known = situation
+        self._books = books
+        self._desk = desk
+        self._symbols = frozenset(situation.config.symbols)
+        self._under_way = False
+        self._asked_at: datetime | None = None
+        self._asked_at_market: datetime | None = None
+        self._suspected: tuple[object, ...] = ()  # differences seen once: only what is seen twice is one
+        self._unclean_runs = 0
+        self._clean_runs = 0
+        self.last: ReconciliationReport | None = None
+
+    # ------------------------------------------------------------------ when
+
+    def when_due(self, now: Now) -> list[do.Command]:
+        """Asks for a snapshot when it is time for one."""
+        return self.ask("scheduled", now) if self._is_due(now) else []
+
+    def ask(self, reason: str, now: Now, *, force: bool = False) -> list[do.Command]:
+        """Asks for a snapshot, unless one is under way already."""
+        if self._under_way and not force:
+            return []
+        self._under_way = True
+        self._asked_at = now.machine
+        self._asked_at_market = self._known.market
+        return [do.TakeSnapshot(reason, self._books.prefix, self._books.oldest_of_interest())]
+
+    def since_asked(self, now: Now) -> timedelta:
+        """Machine time since a snapshot was last asked for."""
+        return _elapsed(self._asked_at, now.machine)
+
+    def _is_due(self, now: Now) -> bool:
+        waited = self.since_asked(now)
+        if not self._known.stream_connected or waited < RECONCILE_AT_MOST_EVERY:
+            return False
+        if not self._known.books_current or self._suspected or waited >= CLOSED_MARKET_CHECK_EVERY:
+            return True
+        market = self._known.market
+        return (
+            market is not None
+            and self._known.market_is_open
+            and _elapsed(self._asked_at_market, market) >= ORDERS_CHECK_EVERY
+        )
+
+    # ------------------------------------------------------------------ what came of it
+
+    def on_failed(self, reason: str, now: Now) -> list[do.Command]:
+        """The broker's books could not be read: counts as unclean."""
+        self._under_way = False
+        self._known.broker_connected = False
+        commands = self._conclude("Failed", (Difference("fetch_failed", "broker", "", reason),), now)
+        return [*commands, do.Notice("warning", "reconciliation_failed", reason)]
+
+    def on_snapshot(self, snapshot: BrokerSnapshot, now: Now) -> list[do.Command]:
+        """Applies what the broker says of each order, then compares orders and positions."""
+        self._under_way = False
+        self._known.broker_connected = True
+        self._known.figures = snapshot.figures
+        commands: list[do.Command] = []
+        for word in snapshot.orders:
+            commands += self._desk.broker_says(word, now, "snapshot")
+        findings = order_findings(self._books.orders, snapshot, self._books.prefix, self._symbols)
+        commands += [do.QueryOrder(order_id) for order_id in findings.to_ask]
+        commands += self._desk.ask_about_recovered()
+        for stranger in findings.strangers:
+            self._known.counters["reconciliation", stranger.kind] += 1
+        return commands + self._compare(findings.differences, snapshot, now)
+
+    def _compare(self, order_differences: Sequence[Difference], snapshot: BrokerSnapshot, now: Now) -> list[do.Command]:
+        gap = position_differences(self._books.portfolio, snapshot.positions, self._symbols)
+        suspected = (*order_differences, *gap)
+        confirmed = suspected != () and suspected == self._suspected
+        # Trade updates may fall between the reading of orders and of positions: only what is seen twice differs.
+        self._suspected = () if confirmed else suspected
+        if confirmed:
+            differences = (*order_differences, *(difference.described() for difference in gap))
+            corrections: list[do.Command] = [
+                self._books.correct(difference, self._known.prices.get(difference.symbol), now.market or now.machine)
+                for difference in gap
+            ]
+            return corrections + self._conclude("Mismatch", differences, now)
+        if not suspected and not self._books.unanswered():
+            return self._conclude("Clean", (), now)
+        return []
+
+    def _conclude(self, result: str, differences: tuple[Difference, ...], now: Now) -> list[do.Command]:
+        self._known.counters["reconciliation", result.lower()] += 1
+        clean = result == "Clean"
+        self._clean_runs = self._clean_runs + 1 if clean else 0
+        self._unclean_runs = 0 if clean else self._unclean_runs + 1
+        if self._unclean_runs >= UNCLEAN_RUNS_TO_HALT:
+            self._known.halted_by_reconciliation = True
+        if self._clean_runs >= CLEAN_RUNS_TO_RESUME:
+            self._known.halted_by_reconciliation = False
+        if result != "Failed":
+            self._known.books_current = True
+            self._books.are_complete(now.market)
+        self.last = reconciliation_report(result, differences, now.machine)
+        if clean:
+            return []
+        detail = {"result": result, "differences": json.dumps(self.last.differences)}
+        return [do.Journal("reconciliation", detail)]
+
+
+def _elapsed(since: datetime | None, until: datetime) -> timedelta:
+    return timedelta.max if since is None else until - since

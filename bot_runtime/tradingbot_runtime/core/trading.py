@@ -1,0 +1,153 @@
+"""From a closed bar to orders: which bar is due, what the strategy says of it, what that means for the holdings.
+
+Sends nothing by itself: orders go by the desk, and every number of the risk ledger is journaled here.
+"""
+
+import math
+from collections.abc import Mapping
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Final
+
+import pandas as pd
+
+from tradingbot_api import OrderKind, Timeframe
+from tradingbot_runtime.core import commands as do
+from tradingbot_runtime.core import events as seen
+from tradingbot_runtime.core.allocator import Execution, allocate
+from tradingbot_runtime.core.bars import usable_closes
+from tradingbot_runtime.core.books import Books
+from tradingbot_runtime.core.desk import Desk
+from tradingbot_runtime.core.risk import CHECKPOINT, Limits
+from tradingbot_runtime.core.situation import Situation
+from tradingbot_runtime.core.values import MarketClock, Now
+from tradingbot_runtime.strategies.contract import Strategy
+
+_MINUTES: Final = {Timeframe.MIN_1: 1, Timeframe.MIN_5: 5, Timeframe.MIN_15: 15, Timeframe.HOUR_1: 60}
+
+
+class Trading:
+    """Evaluates each closed bar once."""
+
+    def __init__(self, situation: Situation, books: Books, desk: Desk, strategy: Strategy[Any]) -> None:
+        config = situation.config
+        self._known = situation
+        self._books = books
+        self._desk = desk
+        self._strategy = strategy
+        self._symbols = frozenset(config.symbols)
+        self._execution = Execution(
+            use_market_orders=config.execution.order_type is OrderKind.MARKET,
+            limit_offset_bps=config.execution.limit_offset_bps,
+            min_trade_percent=config.execution.min_trade_percent,
+        )
+        self._limits = Limits(
+            daily_loss=config.risk.max_daily_loss_percent / 100, drawdown=config.risk.max_drawdown_percent / 100
+        )
+        self._reading_bar: str | None = None
+        self._last_bar: str | None = None
+        self.last_bar_at: datetime | None = None
+
+    # ------------------------------------------------------------------ which bar
+
+    def on_clock(self, clock: MarketClock) -> list[do.Command]:
+        """Asks for the bars when one has closed that was not evaluated yet."""
+        bar = self._bar_to_evaluate(clock)
+        if bar is None or self._reading_bar is not None or not self._may_evaluate():
+            return []
+        if self._known.not_ready_reason() is not None:
+            return []
+        self._reading_bar = bar
+        return [do.ReadBars()]
+
+    def on_bars_failed(self, reason: str) -> list[do.Command]:
+        """The bars could not be read: the next clock asks again."""
+        self._reading_bar = None
+        return [do.Notice("warning", "bars_failed", reason)]
+
+    def _may_evaluate(self) -> bool:
+        return self._known.kill is None and not self._known.deleted
+
+    def _bar_to_evaluate(self, clock: MarketClock) -> str | None:
+        """Name of the newest closed bar when it was not evaluated yet, or None."""
+        if not clock.is_open:
+            return None
+        minutes = _MINUTES.get(self._known.config.timeframe)
+        if minutes is None:
+            bar = f"before {clock.timestamp.date()}"  # the last session's bar, once in this session
+        else:
+            bar = clock.timestamp.strftime("%Y-%m-%dT") + str(
+                (clock.timestamp.hour * 60 + clock.timestamp.minute) // minutes
+            )
+        return None if bar == self._last_bar else bar
+
+    # ------------------------------------------------------------------ bars to orders
+
+    def on_bars(self, event: seen.BarsClosed, now: Now) -> list[do.Command]:
+        """Quality, risk, strategy, allocation, orders."""
+        # The bar that was asked for, not the newest by now: on a fast clock another may have closed meanwhile.
+        bar, self._reading_bar = self._reading_bar, None
+        if bar is None or not self._may_evaluate():
+            return []
+        self._last_bar = bar
+        self.last_bar_at = event.bar_at
+        usable, bad = usable_closes({s: f for s, f in event.frames.items() if s in self._symbols}, self._symbols)
+        self._known.prices.update({symbol: price for symbol, (price, _) in usable.items()})
+        commands: list[do.Command] = []
+        for symbol, reason in sorted(bad.items()):
+            self._known.counters["bars", "rejected"] += 1
+            commands.append(do.Notice("warning", "data_quality", f"{symbol}: {reason}"))
+        commands += self._observe_risk()
+        weights = self._weights({symbol: frame for symbol, (_, frame) in usable.items()})
+        if weights is None:
+            return [*commands, do.Notice("error", "strategy_failed", self._known.strategy_error or "")]
+        return commands + self._trade(weights, now)
+
+    def _weights(self, frames: Mapping[str, pd.DataFrame]) -> dict[str, Decimal] | None:
+        if not frames:
+            return {}
+        try:
+            row = self._strategy.targets(frames).iloc[-1]
+            weights = {str(symbol): float(weight) for symbol, weight in row.items() if not math.isnan(float(weight))}
+        except Exception as error:
+            # A user's own code: whatever it raises stops this bot's trading, never its bookkeeping.
+            self._known.strategy_error = f"{type(error).__name__}: {error}"
+            self._known.counters["strategy", "failed"] += 1
+            return None
+        self._known.strategy_error = None
+        self._known.counters["strategy", "evaluated"] += 1
+        return {symbol: Decimal(str(round(weight, 6))) for symbol, weight in weights.items() if math.isfinite(weight)}
+
+    def _trade(self, weights: Mapping[str, Decimal], now: Now) -> list[do.Command]:
+        allocation = allocate(
+            weights,
+            self._known.prices,
+            self._books.portfolio,
+            self._books.open_by_symbol(),
+            self._known.config.capital,
+            self._execution,
+        )
+        commands: list[do.Command] = []
+        for order in allocation.obsolete:
+            commands += self._desk.cancel(order, now)
+        for intent in allocation.intents:
+            commands += self._desk.place(intent, now)
+        return commands
+
+    def _observe_risk(self) -> list[do.Command]:
+        known = self._known
+        if known.clock is None:
+            return []
+        session = known.clock.timestamp.date().isoformat()
+        profit = self._books.portfolio.profit(known.prices)
+        ledger = known.risk.observe(session, profit, known.config.capital, self._limits)
+        if ledger == known.risk:
+            return []
+        tripped = ledger.tripped if ledger.tripped != known.risk.tripped else None
+        known.risk = ledger
+        commands: list[do.Command] = [
+            do.Journal("risk", {"profit": str(profit)}, (do.PutCheckpoint(CHECKPOINT, ledger.to_json()),))
+        ]
+        if tripped:
+            commands.append(do.Notice("critical", "breaker_tripped", f"{tripped}: profit and loss {profit:.2f}"))
+        return commands
