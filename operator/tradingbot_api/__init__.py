@@ -5,6 +5,7 @@ writes them through these models. Must never import another package of this proj
 """
 
 from tradingbot_api.broker_account import (
+    AccountLimits,
     BrokerAccount,
     BrokerAccountSpec,
     BrokerAccountStatus,
@@ -18,6 +19,8 @@ from tradingbot_api.group import (
     GROUP,
     KILL_ANNOTATION,
     PAUSE_ANNOTATION,
+    RESET_BREAKER_ANNOTATION,
+    RUN_NOW_ANNOTATION,
     VERSION,
 )
 from tradingbot_api.runtime_config import BotIdentity, BrokerEndpoint, RuntimeConfig
@@ -35,6 +38,7 @@ from tradingbot_api.runtime_report import (
 )
 from tradingbot_api.tradingbot import (
     ExecutionSpec,
+    IntradayPause,
     Mode,
     OnControlPlaneLoss,
     OnDelete,
@@ -57,7 +61,10 @@ __all__ = [
     "GROUP",
     "KILL_ANNOTATION",
     "PAUSE_ANNOTATION",
+    "RESET_BREAKER_ANNOTATION",
+    "RUN_NOW_ANNOTATION",
     "VERSION",
+    "AccountLimits",
     "AccountReport",
     "BotIdentity",
     "BrokerAccount",
@@ -70,6 +77,7 @@ __all__ = [
     "Condition",
     "ConditionStatus",
     "ExecutionSpec",
+    "IntradayPause",
     "KillReport",
     "Mode",
     "OnControlPlaneLoss",

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from pydantic import ConfigDict, Field
 
 from tradingbot_api.conditions import Condition
-from tradingbot_api.model import ApiModel, ObjectName, ObservedModel, Symbol, cel
+from tradingbot_api.model import ApiModel, LeveragePercent, ObjectName, ObservedModel, Percent, Symbol, cel
 
 _URL_PATTERN = r"^https?://[a-z0-9]([-a-z0-9.]*[a-z0-9])?(:[0-9]{1,5})?(/[-a-z0-9._/]*)?$"
 Url = Annotated[str, Field(pattern=_URL_PATTERN, max_length=253)]
@@ -38,6 +38,19 @@ class SecretRef(ApiModel):
 
     name: ObjectName
     """Name of the Secret. It holds the keys APCA_API_KEY_ID and APCA_API_SECRET_KEY."""
+
+
+class AccountLimits(ApiModel):
+    """Limits of the whole account, checked by every bot on it before every order, beside the bot's own."""
+
+    max_daily_loss_percent: Percent | None = None
+    """Loss of the account since the last session's close, in percent of the equity then, after which its bots only
+    reduce. No limit when absent."""
+    max_exposure_percent: LeveragePercent | None = None
+    """The most that all positions and open orders of the account may be worth, in percent of its equity. No limit
+    when absent."""
+    max_orders_per_minute: Annotated[int, Field(ge=1, le=200)] | None = None
+    """Orders that one bot may send per minute, where that is less than the bot's own limit. No limit when absent."""
 
 
 class BrokerAccountSpec(ApiModel):
@@ -86,6 +99,8 @@ class BrokerAccountSpec(ApiModel):
     """The market data API. Default: Alpaca's, or the simulator's baseURL."""
     data_feed: DataFeed = DataFeed.IEX
     """Market data feed: iex (free) or sip."""
+    limits: AccountLimits = AccountLimits()
+    """Limits of the whole account."""
 
 
 class SymbolOwner(ObservedModel):

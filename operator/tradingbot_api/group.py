@@ -12,6 +12,12 @@ KILL_ANNOTATION: Final = f"{GROUP}/kill"
 PAUSE_ANNOTATION: Final = f"{GROUP}/pause"
 """Present with any value on a TradingBot: no new exposure, as `spec.paused` does."""
 
+RUN_NOW_ANNOTATION: Final = f"{GROUP}/run-now"
+"""On a TradingBot: one evaluation at once, for each new value."""
+
+RESET_BREAKER_ANNOTATION: Final = f"{GROUP}/reset-breaker"
+"""On a TradingBot: closes the circuit breaker once for each new value, after its cool-down. The value is why."""
+
 BOT_LABEL: Final = f"{GROUP}/bot"
 """On every child of a TradingBot: the bot's name (at most 40 characters, so always a valid label value)."""
 

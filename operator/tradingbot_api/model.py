@@ -79,6 +79,20 @@ Percent = Annotated[
 ]
 """A percentage above 0 and at most 100; a string in YAML, e.g. "2.5" for 2.5 %."""
 
+LeveragePercent = Annotated[
+    Decimal,
+    Field(gt=0, le=400),
+    *_DECIMAL,
+    _decimal_schema(
+        r"^[0-9]{1,3}(\.[0-9]{1,4})?$",
+        cel(
+            "double(self) > 0.0 && double(self) <= 400.0",
+            'must be above 0 and at most 400, e.g. "150" for one and a half times the equity',
+        ),
+    ),
+]
+"""A percentage that may exceed 100 by borrowing; a string in YAML, e.g. "150"."""
+
 Symbol = Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9]{0,9}(\.[A-Z]{1,2})?$", max_length=12)]
 """A ticker as the broker writes it: AAPL, BRK.B."""
 

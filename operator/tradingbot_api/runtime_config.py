@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from tradingbot_api.broker_account import BrokerEnvironment, BrokerProvider, DataFeed, Url
+from tradingbot_api.broker_account import AccountLimits, BrokerEnvironment, BrokerProvider, DataFeed, Url
 from tradingbot_api.model import ApiModel, ObjectName, PositiveAmount, Symbol
 from tradingbot_api.tradingbot import (
     ExecutionSpec,
@@ -79,6 +79,8 @@ class RuntimeConfig(ApiModel):
     """The most this bot may hold, in account currency."""
     risk: RiskLimits = RiskLimits()
     """Limits checked before every order."""
+    account_limits: AccountLimits = AccountLimits()
+    """Limits of the whole account."""
     execution: ExecutionSpec = ExecutionSpec()
     """How targets become orders."""
     on_kill: OnKill = OnKill.CANCEL_ORDERS

@@ -103,6 +103,22 @@ class ImagePullSecret(ApiModel):
     """Name of the Secret."""
 
 
+class IntradayPause(ApiModel):
+    """A loss from the session's peak after which no new exposure is opened for a while."""
+
+    loss_percent: Percent
+    """Loss from the session's highest profit, in percent of the capital."""
+    minutes: Annotated[int, Field(ge=0, le=390)]
+    """Minutes of market time without new exposure; 0 is until the session ends."""
+
+
+DEFAULT_INTRADAY_PAUSES = (
+    IntradayPause(loss_percent=Decimal("3"), minutes=15),
+    IntradayPause(loss_percent=Decimal("5"), minutes=60),
+    IntradayPause(loss_percent=Decimal("7"), minutes=0),
+)
+
+
 class RiskLimits(ApiModel):
     """Limits checked before every order; every limit has a safe default."""
 
@@ -118,6 +134,12 @@ class RiskLimits(ApiModel):
     """Orders sent per minute of machine time."""
     price_collar_percent: Percent = Decimal("5")
     """How far from the last price an order's limit may be, in percent."""
+    intraday_pauses: Annotated[list[IntradayPause], Field(max_length=8)] = Field(
+        default_factory=lambda: list(DEFAULT_INTRADAY_PAUSES)
+    )
+    """Pauses by loss from the session's peak; each is taken once a session. Exits still work."""
+    breaker_cooldown_minutes: Annotated[int, Field(ge=0, le=10080)] = 30
+    """Minutes of market time after a breaker has tripped before a person may reset it."""
 
 
 class OrderKind(StrEnum):

@@ -1,4 +1,7 @@
-"""A file as control plane, for a bot without Kubernetes: `kill: why`, `paused: true`, in YAML or JSON. Read only."""
+"""A file as control plane, for a bot without Kubernetes, in YAML or JSON. Read only.
+
+`kill: why`, `paused: true`, `reset-breaker: why`, `run-now: any new value`.
+"""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -7,7 +10,7 @@ from typing import Final
 
 import yaml
 
-from tradingbot_runtime.control.observed import Observed
+from tradingbot_runtime.control.observed import MAX_REQUEST_LENGTH, Observed
 from tradingbot_runtime.control.port import ControlEvent, ControlPlaneLost
 from tradingbot_runtime.core.events import ControlPlaneSeen
 
@@ -47,7 +50,13 @@ class FileControl:
             kill = self._observed.kill("File", text.strip()[:200]) if "kill" in text else []
             return [*kill, ControlPlaneLost(f"{self._path} cannot be read: {error}")]
         kill = self._observed.kill("File", str(body["kill"] or "") if "kill" in body else None)
-        return [*kill, *self._observed.paused(body.get("paused") is True), ControlPlaneSeen()]
+        return [
+            *kill,
+            *self._observed.paused(body.get("paused") is True),
+            *self._observed.breaker_reset(_text(body.get("reset-breaker"))),
+            *self._observed.evaluation(_text(body.get("run-now"))),
+            ControlPlaneSeen(),
+        ]
 
     def _text(self) -> str:
         try:
@@ -55,3 +64,7 @@ class FileControl:
                 return file.read(MAX_FILE_BYTES).decode("utf-8", "replace")
         except FileNotFoundError:
             return ""
+
+
+def _text(value: object) -> str | None:
+    return str(value)[:MAX_REQUEST_LENGTH] if value else None

@@ -15,7 +15,7 @@ from typing import Any, Final
 import aiohttp
 
 from tradingbot_api import GROUP, VERSION, BotIdentity
-from tradingbot_runtime.broker.retries import Backoff
+from tradingbot_runtime.backoff import Backoff
 from tradingbot_runtime.control.observed import Manifest, Observed
 from tradingbot_runtime.control.port import ControlEvent, ControlPlaneLost
 from tradingbot_runtime.core.events import ControlPlaneSeen

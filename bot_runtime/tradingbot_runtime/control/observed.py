@@ -4,13 +4,20 @@ A kill counts with any value, even an empty one. Nothing in an odd object may ke
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
-from tradingbot_api import KILL_ANNOTATION, PAUSE_ANNOTATION
+from tradingbot_api import (
+    KILL_ANNOTATION,
+    PAUSE_ANNOTATION,
+    RESET_BREAKER_ANNOTATION,
+    RUN_NOW_ANNOTATION,
+)
 from tradingbot_runtime.control.port import ControlEvent
-from tradingbot_runtime.core.events import BotDeleted, KillSeen, PauseSeen
+from tradingbot_runtime.core.events import BotDeleted, BreakerResetAsked, EvaluationAsked, KillSeen, PauseSeen
 
 Manifest = Mapping[str, Any]
+
+MAX_REQUEST_LENGTH: Final = 256
 
 
 class Observed:
@@ -19,6 +26,7 @@ class Observed:
     def __init__(self) -> None:
         self._kills: dict[str, str | None] = {}
         self._paused: bool | None = None
+        self._requests: dict[str, str | None] = {}
         self._deleted = False
 
     def kill(self, scope: str, reason: str | None) -> list[ControlEvent]:
@@ -35,6 +43,19 @@ class Observed:
         self._paused = paused
         return [PauseSeen(paused)]
 
+    def breaker_reset(self, request: str | None) -> list[ControlEvent]:
+        """A request to close the circuit breaker, or None where there is none."""
+        return [BreakerResetAsked(request)] if self._is_new("breaker reset", request) and request else []
+
+    def evaluation(self, request: str | None) -> list[ControlEvent]:
+        """A request for one evaluation, or None where there is none."""
+        return [EvaluationAsked(request)] if self._is_new("evaluation", request) and request else []
+
+    def _is_new(self, what: str, request: str | None) -> bool:
+        known = self._requests.get(what)
+        self._requests[what] = request
+        return request != known
+
     def deleted(self) -> list[ControlEvent]:
         """The bot is being deleted, or is gone."""
         if self._deleted:
@@ -48,8 +69,13 @@ class Observed:
         events = self.kill("TradingBot", kill_reason(manifest))
         if metadata.get("uid") != uid or metadata.get("deletionTimestamp"):
             return events + self.deleted()
-        spec = _mapping(manifest.get("spec"))
-        return events + self.paused(PAUSE_ANNOTATION in _annotations(manifest) or spec.get("paused") is True)
+        spec, annotations = _mapping(manifest.get("spec")), _annotations(manifest)
+        return [
+            *events,
+            *self.paused(PAUSE_ANNOTATION in annotations or spec.get("paused") is True),
+            *self.breaker_reset(_request(annotations, RESET_BREAKER_ANNOTATION)),
+            *self.evaluation(_request(annotations, RUN_NOW_ANNOTATION)),
+        ]
 
     def account(self, manifest: Manifest) -> list[ControlEvent]:
         """The bot's BrokerAccount."""
@@ -60,6 +86,12 @@ def kill_reason(manifest: Manifest) -> str | None:
     """The kill annotation's value, empty when it has none; None when there is no annotation."""
     annotations = _annotations(manifest)
     return str(annotations[KILL_ANNOTATION] or "") if KILL_ANNOTATION in annotations else None
+
+
+def _request(annotations: Manifest, name: str) -> str | None:
+    # A person's request has a reason, or at least a value that tells it from the last one.
+    value = annotations.get(name)
+    return str(value)[:MAX_REQUEST_LENGTH] if value else None
 
 
 def _annotations(manifest: Manifest) -> Manifest:

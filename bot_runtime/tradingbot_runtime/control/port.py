@@ -4,7 +4,14 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Protocol
 
-from tradingbot_runtime.core.events import BotDeleted, ControlPlaneSeen, KillSeen, PauseSeen
+from tradingbot_runtime.core.events import (
+    BotDeleted,
+    BreakerResetAsked,
+    ControlPlaneSeen,
+    EvaluationAsked,
+    KillSeen,
+    PauseSeen,
+)
 
 
 @dataclass(frozen=True)
@@ -14,7 +21,9 @@ class ControlPlaneLost:
     reason: str
 
 
-ControlEvent = KillSeen | PauseSeen | BotDeleted | ControlPlaneSeen | ControlPlaneLost
+ControlEvent = (
+    KillSeen | PauseSeen | BreakerResetAsked | EvaluationAsked | BotDeleted | ControlPlaneSeen | ControlPlaneLost
+)
 
 
 class ControlPlane(Protocol):

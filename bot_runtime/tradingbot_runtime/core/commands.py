@@ -7,6 +7,7 @@ from datetime import datetime
 
 from tradingbot_runtime.core.kill import KillState
 from tradingbot_runtime.core.orders import Fill, Order
+from tradingbot_runtime.core.records import PutIncident, PutNotice, PutSession
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class PutCheckpoint:
     document: str
 
 
-Change = PutOrder | PutFill | PutKill | PutCheckpoint
+Change = PutOrder | PutFill | PutKill | PutCheckpoint | PutSession | PutIncident | PutNotice
 
 
 @dataclass(frozen=True)

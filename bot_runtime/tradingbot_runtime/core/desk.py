@@ -15,14 +15,16 @@ from tradingbot_runtime.core.books import Books
 from tradingbot_runtime.core.gateway import Gate, review
 from tradingbot_runtime.core.orders import UNANSWERED, Order, OrderState, advance
 from tradingbot_runtime.core.situation import Situation
-from tradingbot_runtime.core.values import BrokerOrder, Now, OrderType, TimeInForce
+from tradingbot_runtime.core.values import BrokerFigures, BrokerOrder, Now, OrderType, Side, TimeInForce
 
 ASK_AGAIN_SECONDS: Final = 2.0
 UNKNOWN_ANSWERS_NEEDED: Final = 3
 CANCEL_AGAIN_AFTER: Final = timedelta(seconds=1)
 CLOSE_AGAIN_AFTER: Final = timedelta(seconds=5)
+ONE_MINUTE: Final = timedelta(minutes=1)
 
 _ZERO = Decimal(0)
+_NO_LIMIT = 1_000_000
 
 
 class Desk:
@@ -34,6 +36,8 @@ class Desk:
         self._counters = situation.counters
         self._symbols = frozenset(situation.config.symbols)
         self._in_flight: set[str] = set()  # sent by this process, outcome not yet known
+        # Orders that the account's figures may not show yet, and when the broker first spoke of them (machine time).
+        self._unreflected: dict[str, datetime | None] = {}
         self._unknown_answers: Counter[str] = Counter()
         self._sent_at: deque[datetime] = deque(maxlen=200)
         self._cancels_asked: dict[str, datetime] = {}
@@ -48,7 +52,7 @@ class Desk:
             return False
         if self._known.halted_reason() is not None:
             return False
-        return order.reducing or not (self._known.paused or self._known.reducing_reason())
+        return order.reducing or self._known.may_open_exposure()
 
     def place(self, intent: Intent, now: Now) -> list[do.Command]:
         """An order for the intent, journaled and then sent, or the reason why not."""
@@ -72,33 +76,77 @@ class Desk:
             reducing=intent.reducing,
         )
         self._in_flight.add(order_id)
+        self._unreflected[order_id] = None
         self._sent_at.append(now.machine)
         return [self._books.decided(order), do.SubmitOrder(order)]
 
     def _gate(self, now: Now) -> Gate:
-        known, risk = self._known, self._known.config.risk
-        minute_ago = now.machine - timedelta(minutes=1)
+        known, books = self._known, self._books
+        risk, limits = known.config.risk, known.config.account_limits
         halted, reducing = known.halted_reason(), known.reducing_reason()
+        reserved = books.reserved()
+        exposure_limit = None
+        if limits.max_exposure_percent is not None and known.figures is not None:
+            exposure_limit = known.figures.equity * limits.max_exposure_percent / 100
         return Gate(
             killed=known.kill is not None or known.deleted,
             paused=known.paused,
             halted=halted[1] if halted else None,
             reducing=reducing[1] if reducing else None,
+            data_halts=known.data_halts,
+            breaker=known.risk.tripped,
+            intraday_pause=known.risk.pause_in_force(known.market) if known.market else None,
             symbols=self._symbols,
-            known_ids=frozenset(self._books.orders),
-            symbols_with_open_orders=frozenset(self._books.open_by_symbol()),
+            known_ids=frozenset(books.orders),
+            symbols_with_open_orders=frozenset(books.open_by_symbol()),
+            opposite_orders=self._open_sides(),
+            untradable=known.untradable,
             market_open=known.market_is_open,
-            portfolio=self._books.portfolio,
+            portfolio=books.portfolio,
             prices=known.prices,
-            reserved=self._books.reserved(),
+            reserved=reserved,
+            unreflected=self._unreflected_value(),
             capital=known.config.capital,
             buying_power=known.figures.buying_power if known.figures else _ZERO,
             max_positions=risk.max_positions,
             max_position_percent=risk.max_position_percent,
-            max_orders_per_minute=risk.max_orders_per_minute,
+            account_exposure=known.account_positions_value + sum(reserved.values(), _ZERO),
+            account_exposure_limit=exposure_limit,
+            max_orders_per_minute=min(risk.max_orders_per_minute, limits.max_orders_per_minute or _NO_LIMIT),
             price_collar_percent=risk.price_collar_percent,
-            orders_last_minute=sum(1 for sent in self._sent_at if sent > minute_ago),
+            orders_last_minute=sum(1 for sent in self._sent_at if sent > now.machine - ONE_MINUTE),
         )
+
+    def _open_sides(self) -> dict[str, frozenset[Side]]:
+        """Sides of every open order on the account, the bot's own legs and other people's included, by symbol."""
+        sides = dict(self._known.strangers)
+        for order in self._books.orders.values():
+            if not order.is_terminal:
+                sides[order.symbol] = sides.get(order.symbol, frozenset()) | {order.side}
+        return sides
+
+    # ------------------------------------------------------------------ cash that is spoken for
+
+    def figures_read(self, figures: BrokerFigures, asked_at: datetime | None) -> None:
+        """The account's money was read: what the broker knew of when it was asked for is in it."""
+        self._known.figures = figures
+        self._known.broker_connected = True
+        if asked_at is None:
+            return
+        for order_id, known_at in list(self._unreflected.items()):
+            if known_at is not None and known_at < asked_at:
+                del self._unreflected[order_id]
+
+    def _unreflected_value(self) -> Decimal:
+        """Value of buy orders that the broker may not have counted yet when its figures were read."""
+        spoken_for = _ZERO
+        for order_id in self._unreflected:
+            order = self._books.orders.get(order_id)
+            if order is None or order.side is not Side.BUY:
+                continue
+            shares = order.filled_qty if order.is_terminal else order.qty
+            spoken_for += shares * max(order.limit_price or _ZERO, order.arrival_price or _ZERO)
+        return spoken_for
 
     def cancel(self, order: Order, now: Now) -> list[do.Command]:
         """Asks the broker to cancel an order that it has; repeated at most once a second."""
@@ -134,6 +182,8 @@ class Desk:
         if order is None:
             return []
         self._unknown_answers.pop(order.client_order_id, None)
+        if self._unreflected.get(order.client_order_id, now.machine) is None:
+            self._unreflected[order.client_order_id] = now.machine
         step = advance(order, word, now.market or now.machine, self._books.fills_of(order))
         commands: list[do.Command] = []
         if step.blocked is not None:
@@ -159,6 +209,7 @@ class Desk:
         if order is None or order.state not in UNANSWERED:
             return []
         self._counters["orders", "rejected"] += 1
+        self._unreflected.pop(order_id, None)
         rejected = replace(order, state=OrderState.REJECTED, reason=message)
         return [
             self._books.record(rejected, None, f"refused: {message}"),
@@ -172,6 +223,7 @@ class Desk:
         if order is None or order.state is not OrderState.JOURNALED:
             return []
         self._counters["orders", "withheld"] += 1
+        self._unreflected.pop(order_id, None)
         return [self._books.record(replace(order, state=OrderState.NOT_SENT, reason=reason), None, "withheld")]
 
     def in_doubt(self, order_id: str, message: str) -> list[do.Command]:
@@ -204,6 +256,7 @@ class Desk:
             return [do.QueryOrder(order_id, after_seconds=ASK_AGAIN_SECONDS)]
         self._unknown_answers.pop(order_id, None)
         self._counters["orders", "not_sent"] += 1
+        self._unreflected.pop(order_id, None)
         lost = replace(order, state=OrderState.NOT_SENT, reason="the broker never saw it")
         return [self._books.record(lost, None, "unknown at the broker")]
 

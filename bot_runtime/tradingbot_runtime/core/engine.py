@@ -25,10 +25,12 @@ from tradingbot_runtime.core.report import (
 )
 from tradingbot_runtime.core.risk import CHECKPOINT as RISK_CHECKPOINT
 from tradingbot_runtime.core.risk import RiskLedger
+from tradingbot_runtime.core.risk_watch import RiskWatch
 from tradingbot_runtime.core.shutdown import Shutdown
 from tradingbot_runtime.core.situation import Situation
+from tradingbot_runtime.core.trading import CHECKPOINT as TRADING_CHECKPOINT
 from tradingbot_runtime.core.trading import Trading
-from tradingbot_runtime.core.values import MarketClock, Now
+from tradingbot_runtime.core.values import BrokerSnapshot, MarketClock, Now
 from tradingbot_runtime.strategies.contract import Strategy
 
 RECENT_ORDERS_REPORTED: Final = 20
@@ -53,7 +55,10 @@ class Engine:
         self._strategy = strategy
         self._books = Books(config, recovered, self.counters)
         self._desk = Desk(self._known, self._books)
-        self._trading = Trading(self._known, self._books, self._desk, strategy)
+        self._risk = RiskWatch(self._known, self._books)
+        self._trading = Trading(
+            self._known, self._books, self._desk, self._risk, strategy, recovered.checkpoints.get(TRADING_CHECKPOINT)
+        )
         self._reconciliation = Reconciliation(self._known, self._books, self._desk)
         self._shutdown = Shutdown(self._known, self._books, self._desk, self._reconciliation)
 
@@ -86,13 +91,12 @@ class Engine:
                 return self._trading.on_bars(event, now)
             case seen.BarsFailed(reason):
                 return self._trading.on_bars_failed(reason)
-            case seen.SnapshotTaken(snapshot):
-                return self._reconciliation.on_snapshot(snapshot, now) + self._shutdown.on_snapshot(snapshot, now)
+            case seen.SnapshotTaken(snapshot, asked_at):
+                return self._on_snapshot(snapshot, asked_at, now)
             case seen.SnapshotFailed(reason):
                 return self._reconciliation.on_failed(reason, now)
-            case seen.FiguresRead(figures):
-                self._known.figures = figures
-                self._known.broker_connected = True
+            case seen.FiguresRead(figures, asked_at):
+                self._desk.figures_read(figures, asked_at)
                 return []
             case seen.TradeUpdate(_, order):
                 return self._desk.broker_says(order, now, f"trade update {event.event}")
@@ -114,6 +118,10 @@ class Engine:
                 return [do.Notice("warning", "stream_lost", reason)]
             case seen.PauseSeen(paused):
                 return self._on_pause(paused)
+            case seen.BreakerResetAsked(request):
+                return self._risk.on_reset_asked(request)
+            case seen.EvaluationAsked(request):
+                return self._trading.on_evaluation_asked(request)
             case seen.BotDeleted():
                 return self._shutdown.on_deleted(now)
             case seen.ControlPlaneSeen():
@@ -125,6 +133,14 @@ class Engine:
         self._known.clock = clock
         self._known.broker_connected = True
         return self._reconciliation.when_due(now) + self._trading.on_clock(clock)
+
+    def _on_snapshot(self, snapshot: BrokerSnapshot, asked_at: datetime | None, now: Now) -> list[do.Command]:
+        self._desk.figures_read(snapshot.figures, asked_at)
+        return [
+            *self._reconciliation.on_snapshot(snapshot, now),
+            *self._risk.on_snapshot(snapshot),
+            *self._shutdown.on_snapshot(snapshot, now),
+        ]
 
     def _on_pause(self, paused: bool) -> list[do.Command]:
         if paused == self._known.paused:

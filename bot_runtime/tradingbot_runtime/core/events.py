@@ -36,9 +36,10 @@ class BarsFailed:
 
 @dataclass(frozen=True)
 class SnapshotTaken:
-    """The broker's books were read."""
+    """The broker's books were read; asked for at `asked_at` (machine time; None: nobody knows)."""
 
     snapshot: BrokerSnapshot
+    asked_at: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -50,9 +51,10 @@ class SnapshotFailed:
 
 @dataclass(frozen=True)
 class FiguresRead:
-    """The account's money was read."""
+    """The account's money was read; asked for at `asked_at` (machine time; None: nobody knows)."""
 
     figures: BrokerFigures
+    asked_at: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -130,6 +132,20 @@ class PauseSeen:
 
 
 @dataclass(frozen=True)
+class BreakerResetAsked:
+    """A person asks to close the circuit breaker; `request` is the reason, and tells one asking from another."""
+
+    request: str
+
+
+@dataclass(frozen=True)
+class EvaluationAsked:
+    """A person asks for one evaluation at once; `request` tells one asking from another."""
+
+    request: str
+
+
+@dataclass(frozen=True)
 class BotDeleted:
     """The TradingBot is being deleted."""
 
@@ -161,6 +177,8 @@ Event = (
     | StreamLost
     | KillSeen
     | PauseSeen
+    | BreakerResetAsked
+    | EvaluationAsked
     | BotDeleted
     | ControlPlaneSeen
     | Tick

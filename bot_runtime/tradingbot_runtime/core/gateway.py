@@ -4,7 +4,7 @@ Exits pass the checks of exposure, but not those of identity and of what is held
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 
 from tradingbot_runtime.core.allocator import Intent
@@ -16,27 +16,42 @@ from tradingbot_runtime.core.values import Side
 class Gate:
     """All that the checks look at, as of now. Money in account currency."""
 
-    killed: bool
-    paused: bool
-    halted: str | None
-    """Why nothing may be sent, exits neither, or None."""
-    reducing: str | None
-    """Why only exits are allowed, or None."""
     symbols: frozenset[str]
     known_ids: frozenset[str]
-    symbols_with_open_orders: frozenset[str]
-    market_open: bool
     portfolio: Portfolio
     prices: Mapping[str, Decimal]
-    reserved: Mapping[str, Decimal]
-    """Value of open buy orders, by symbol: cash that is spoken for."""
     capital: Decimal
     buying_power: Decimal
     max_positions: int
     max_position_percent: Decimal
     max_orders_per_minute: int
     price_collar_percent: Decimal
-    orders_last_minute: int
+    market_open: bool
+    killed: bool = False
+    paused: bool = False
+    halted: str | None = None
+    """Why nothing may be sent, exits neither, or None."""
+    reducing: str | None = None
+    """Why only exits are allowed, or None."""
+    breaker: str | None = None
+    """The circuit breaker that is open, or None."""
+    intraday_pause: str | None = None
+    """The pause after losses in this session, or None."""
+    data_halts: Mapping[str, str] = field(default_factory=dict)
+    """Why a symbol's data cannot be trusted, by symbol."""
+    untradable: Mapping[str, str] = field(default_factory=dict)
+    """Why the broker does not trade a symbol, by symbol."""
+    symbols_with_open_orders: frozenset[str] = frozenset()
+    opposite_orders: Mapping[str, frozenset[Side]] = field(default_factory=dict)
+    """Sides of everybody's open orders on this account, by symbol: the broker refuses what could trade with them."""
+    reserved: Mapping[str, Decimal] = field(default_factory=dict)
+    """Value of open buy orders, by symbol: cash that is spoken for."""
+    unreflected: Decimal = Decimal(0)
+    """Value of buy orders that the broker's buying power does not show yet."""
+    orders_last_minute: int = 0
+    account_exposure: Decimal = Decimal(0)
+    """Value of all positions of the account and of this bot's open buy orders."""
+    account_exposure_limit: Decimal | None = None
 
 
 @dataclass(frozen=True)
@@ -82,6 +97,24 @@ def _reducing(intent: Intent, client_order_id: str, gate: Gate) -> str | None:
     return f"exits only: {gate.reducing}" if gate.reducing else None
 
 
+def _data_halted(intent: Intent, client_order_id: str, gate: Gate) -> str | None:
+    reason = gate.data_halts.get(intent.symbol)
+    return f"{intent.symbol}: the data cannot be trusted: {reason}" if reason else None
+
+
+def _breaker(intent: Intent, client_order_id: str, gate: Gate) -> str | None:
+    return f"exits only: the circuit breaker {gate.breaker} is open" if gate.breaker else None
+
+
+def _intraday_pause(intent: Intent, client_order_id: str, gate: Gate) -> str | None:
+    return gate.intraday_pause
+
+
+def _tradable(intent: Intent, client_order_id: str, gate: Gate) -> str | None:
+    reason = gate.untradable.get(intent.symbol)
+    return f"{intent.symbol} cannot be traded: {reason}" if reason else None
+
+
 def _symbol_ownership(intent: Intent, client_order_id: str, gate: Gate) -> str | None:
     return None if intent.symbol in gate.symbols else f"{intent.symbol} is not one of this bot's symbols"
 
@@ -124,10 +157,17 @@ def _capital(intent: Intent, client_order_id: str, gate: Gate) -> str | None:
 
 
 def _buying_power(intent: Intent, client_order_id: str, gate: Gate) -> str | None:
-    free = gate.buying_power - sum(gate.reserved.values(), Decimal(0))
+    free = gate.buying_power - gate.unreflected
     if _value(intent) <= free:
         return None
     return f"{_value(intent):.2f} needed, {free:.2f} of the account's buying power is free"
+
+
+def _account_exposure(intent: Intent, client_order_id: str, gate: Gate) -> str | None:
+    limit, after = gate.account_exposure_limit, gate.account_exposure + _value(intent)
+    if limit is None or after <= limit:
+        return None
+    return f"the account would hold {after:.2f}, more than {limit:.2f} (BrokerAccount limits.maxExposurePercent)"
 
 
 def _order_rate(intent: Intent, client_order_id: str, gate: Gate) -> str | None:
@@ -145,6 +185,13 @@ def _price_collar(intent: Intent, client_order_id: str, gate: Gate) -> str | Non
     return f"limit {intent.limit_price} is {away:.2f} % from the last price {intent.price} (risk.priceCollarPercent)"
 
 
+def _wash_trade(intent: Intent, client_order_id: str, gate: Gate) -> str | None:
+    opposite = Side.SELL if intent.side is Side.BUY else Side.BUY
+    if opposite not in gate.opposite_orders.get(intent.symbol, frozenset()):
+        return None
+    return f"an open {opposite} order in {intent.symbol} could trade with this one"
+
+
 def _sell_quantity(intent: Intent, client_order_id: str, gate: Gate) -> str | None:
     if intent.side is Side.BUY:
         return None
@@ -159,14 +206,20 @@ CHECKS: tuple[tuple[str, Check, bool], ...] = (
     ("paused", _paused, False),
     ("halted", _halted, True),
     ("reducing", _reducing, False),
+    ("data_halted", _data_halted, True),
+    ("breaker", _breaker, False),
+    ("intraday_pause", _intraday_pause, False),
     ("symbol_ownership", _symbol_ownership, True),
     ("open_order", _open_order, True),
+    ("tradable", _tradable, True),
     ("market_hours", _market_hours, True),
     ("max_positions", _max_positions, False),
     ("position_limit", _position_limit, False),
     ("capital", _capital, False),
     ("buying_power", _buying_power, False),
+    ("account_exposure", _account_exposure, False),
     ("order_rate", _order_rate, True),
     ("price_collar", _price_collar, True),
+    ("wash_trade", _wash_trade, True),
     ("sell_quantity", _sell_quantity, True),
 )

@@ -10,7 +10,7 @@ from decimal import Decimal
 from tradingbot_runtime.core.kill import is_open
 from tradingbot_runtime.core.orders import UNANSWERED, Order
 from tradingbot_runtime.core.portfolio import Portfolio
-from tradingbot_runtime.core.values import BrokerPosition, BrokerSnapshot
+from tradingbot_runtime.core.values import BrokerPosition, BrokerSnapshot, Side
 
 _ZERO = Decimal(0)
 
@@ -94,3 +94,12 @@ def order_findings(
         if not seen.client_order_id.startswith(prefix) and seen.symbol in symbols and is_open(seen.status)
     )
     return OrderFindings(tuple(differences), tuple(to_ask), strangers)
+
+
+def strangers_sides(snapshot: BrokerSnapshot, prefix: str) -> dict[str, frozenset[Side]]:
+    """Sides of open orders that are not the bot's own, by symbol."""
+    sides: dict[str, frozenset[Side]] = {}
+    for order in snapshot.orders:
+        if not order.client_order_id.startswith(prefix) and is_open(order.status):
+            sides[order.symbol] = sides.get(order.symbol, frozenset()) | {order.side}
+    return sides

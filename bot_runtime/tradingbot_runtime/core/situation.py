@@ -4,6 +4,7 @@ One object shared by the engine's parts: each part writes what it learns, `stand
 """
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -11,7 +12,7 @@ from decimal import Decimal
 from tradingbot_api import OnControlPlaneLoss, OnDelete, RuntimeConfig, TradingState
 from tradingbot_runtime.core.kill import KillState
 from tradingbot_runtime.core.risk import RiskLedger
-from tradingbot_runtime.core.values import BrokerFigures, MarketClock
+from tradingbot_runtime.core.values import BrokerFigures, MarketClock, Side
 
 
 @dataclass
@@ -26,7 +27,15 @@ class Situation:
 
     clock: MarketClock | None = None
     figures: BrokerFigures | None = None
+    account_positions_value: Decimal = Decimal(0)
+    """Market value of all positions of the account, shorts counted as positive."""
+    strangers: Mapping[str, frozenset[Side]] = field(default_factory=dict)
+    """Sides of open orders on this account that are not the bot's, by symbol."""
     prices: dict[str, Decimal] = field(default_factory=dict)
+    data_halts: dict[str, str] = field(default_factory=dict)
+    """Why a symbol's data cannot be trusted, by symbol."""
+    untradable: dict[str, str] = field(default_factory=dict)
+    """Why the broker does not trade a symbol, by symbol."""
     broker_connected: bool = False
     stream_connected: bool = False
     books_current: bool = False
@@ -80,19 +89,38 @@ class Situation:
         return None
 
     def reducing_reason(self) -> tuple[str, str] | None:
-        """Why only exits may be sent; None when entries may, too. A pause is told apart: a person asked for it."""
+        """Why the world as it is allows exits only; None when it allows entries, too."""
         not_ready = self.not_ready_reason()
         if not_ready is not None:
             return not_ready
         if self.figures is not None and self.figures.blocked:
             return "AccountBlocked", "the broker has blocked the account"
+        if self._account_daily_loss():
+            return "AccountDailyLoss", "the account's loss of the day is over limits.maxDailyLossPercent"
         if self.control_plane_lost and self.config.on_control_plane_loss is not OnControlPlaneLoss.CONTINUE:
             return "ControlPlaneLost", "the control plane cannot be reached, so a kill could not be seen"
-        if self.risk.tripped:
-            return self.risk.tripped, f"breaker {self.risk.tripped}: exits only"
         if self.strategy_error:
             return "StrategyFailed", self.strategy_error
         return None
+
+    def _account_daily_loss(self) -> bool:
+        percent, figures = self.config.account_limits.max_daily_loss_percent, self.figures
+        if percent is None or figures is None:
+            return False
+        return figures.last_equity - figures.equity >= figures.last_equity * percent / 100
+
+    def paused_reason(self) -> tuple[str, str] | None:
+        """Why no new exposure is opened though nothing is wrong with the world: a breaker, losses, a person."""
+        if self.risk.tripped:
+            return self.risk.tripped, "the circuit breaker is open: exits only"
+        pause = self.risk.pause_in_force(self.market) if self.market else None
+        if pause is not None:
+            return "IntradayPause", pause
+        return ("Paused", "paused: exits only") if self.paused else None
+
+    def may_open_exposure(self) -> bool:
+        """Whether an entry may leave now."""
+        return self.halted_reason() is None and self.reducing_reason() is None and self.paused_reason() is None
 
     def standing(self) -> tuple[TradingState, str, str]:
         """The trading state, and why it is not Active: a CamelCase word and a sentence."""
@@ -102,6 +130,7 @@ class Situation:
         reducing = self.reducing_reason()
         if reducing is not None:
             return TradingState.REDUCING, *reducing
-        if self.paused:
-            return TradingState.REDUCING, "Paused", "paused: exits only"
+        paused = self.paused_reason()
+        if paused is not None:
+            return TradingState.REDUCING, *paused
         return TradingState.ACTIVE, "", ""

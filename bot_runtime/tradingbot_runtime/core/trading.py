@@ -1,8 +1,9 @@
 """From a closed bar to orders: which bar is due, what the strategy says of it, what that means for the holdings.
 
-Sends nothing by itself: orders go by the desk, and every number of the risk ledger is journaled here.
+Sends nothing by itself: orders go by the desk.
 """
 
+import json
 import math
 from collections.abc import Mapping
 from datetime import datetime
@@ -18,10 +19,12 @@ from tradingbot_runtime.core.allocator import Execution, allocate
 from tradingbot_runtime.core.bars import usable_closes
 from tradingbot_runtime.core.books import Books
 from tradingbot_runtime.core.desk import Desk
-from tradingbot_runtime.core.risk import CHECKPOINT, Limits
+from tradingbot_runtime.core.risk_watch import RiskWatch
 from tradingbot_runtime.core.situation import Situation
 from tradingbot_runtime.core.values import MarketClock, Now
 from tradingbot_runtime.strategies.contract import Strategy
+
+CHECKPOINT: Final = "trading"
 
 _MINUTES: Final = {Timeframe.MIN_1: 1, Timeframe.MIN_5: 5, Timeframe.MIN_15: 15, Timeframe.HOUR_1: 60}
 
@@ -29,11 +32,21 @@ _MINUTES: Final = {Timeframe.MIN_1: 1, Timeframe.MIN_5: 5, Timeframe.MIN_15: 15,
 class Trading:
     """Evaluates each closed bar once."""
 
-    def __init__(self, situation: Situation, books: Books, desk: Desk, strategy: Strategy[Any]) -> None:
+    def __init__(
+        self,
+        situation: Situation,
+        books: Books,
+        desk: Desk,
+        risk: RiskWatch,
+        strategy: Strategy[Any],
+        checkpoint: str | None = None,
+    ) -> None:
+        """`checkpoint` is the document of that name on the volume."""
         config = situation.config
         self._known = situation
         self._books = books
         self._desk = desk
+        self._risk = risk
         self._strategy = strategy
         self._symbols = frozenset(config.symbols)
         self._execution = Execution(
@@ -41,11 +54,9 @@ class Trading:
             limit_offset_bps=config.execution.limit_offset_bps,
             min_trade_percent=config.execution.min_trade_percent,
         )
-        self._limits = Limits(
-            daily_loss=config.risk.max_daily_loss_percent / 100, drawdown=config.risk.max_drawdown_percent / 100
-        )
         self._reading_bar: str | None = None
-        self._last_bar: str | None = None
+        self._last_bar, self._last_request = _from_checkpoint(checkpoint)
+        self._asked_for: str | None = None  # a person's request for an evaluation, not yet carried out
         self.last_bar_at: datetime | None = None
 
     # ------------------------------------------------------------------ which bar
@@ -60,6 +71,13 @@ class Trading:
         self._reading_bar = bar
         return [do.ReadBars()]
 
+    def on_evaluation_asked(self, request: str) -> list[do.Command]:
+        """A person asks for one evaluation at once: with the next clock, whether or not a bar has closed."""
+        if request == self._last_request:
+            return []
+        self._asked_for = request
+        return [do.Notice("info", "evaluation_asked", request)]
+
     def on_bars_failed(self, reason: str) -> list[do.Command]:
         """The bars could not be read: the next clock asks again."""
         self._reading_bar = None
@@ -72,6 +90,8 @@ class Trading:
         """Name of the newest closed bar when it was not evaluated yet, or None."""
         if not clock.is_open:
             return None
+        if self._asked_for is not None:
+            return f"asked: {self._asked_for}"
         minutes = _MINUTES.get(self._known.config.timeframe)
         if minutes is None:
             bar = f"before {clock.timestamp.date()}"  # the last session's bar, once in this session
@@ -89,19 +109,27 @@ class Trading:
         bar, self._reading_bar = self._reading_bar, None
         if bar is None or not self._may_evaluate():
             return []
-        self._last_bar = bar
+        if bar.startswith("asked: "):
+            self._last_request, self._asked_for = bar.removeprefix("asked: "), None
+        else:
+            self._last_bar = bar
         self.last_bar_at = event.bar_at
         usable, bad = usable_closes({s: f for s, f in event.frames.items() if s in self._symbols}, self._symbols)
         self._known.prices.update({symbol: price for symbol, (price, _) in usable.items()})
-        commands: list[do.Command] = []
+        # Durable with the orders it leads to: a restart never evaluates the same bar a second time.
+        commands: list[do.Command] = [do.Journal("bar", {"bar": bar}, (self._checkpoint(),))]
         for symbol, reason in sorted(bad.items()):
             self._known.counters["bars", "rejected"] += 1
             commands.append(do.Notice("warning", "data_quality", f"{symbol}: {reason}"))
-        commands += self._observe_risk()
+        commands += self._risk.observe()
         weights = self._weights({symbol: frame for symbol, (_, frame) in usable.items()})
         if weights is None:
             return [*commands, do.Notice("error", "strategy_failed", self._known.strategy_error or "")]
         return commands + self._trade(weights, now)
+
+    def _checkpoint(self) -> do.PutCheckpoint:
+        document = {"last_bar": self._last_bar, "last_request": self._last_request}
+        return do.PutCheckpoint(CHECKPOINT, json.dumps(document, sort_keys=True))
 
     def _weights(self, frames: Mapping[str, pd.DataFrame]) -> dict[str, Decimal] | None:
         if not frames:
@@ -134,20 +162,8 @@ class Trading:
             commands += self._desk.place(intent, now)
         return commands
 
-    def _observe_risk(self) -> list[do.Command]:
-        known = self._known
-        if known.clock is None:
-            return []
-        session = known.clock.timestamp.date().isoformat()
-        profit = self._books.portfolio.profit(known.prices)
-        ledger = known.risk.observe(session, profit, known.config.capital, self._limits)
-        if ledger == known.risk:
-            return []
-        tripped = ledger.tripped if ledger.tripped != known.risk.tripped else None
-        known.risk = ledger
-        commands: list[do.Command] = [
-            do.Journal("risk", {"profit": str(profit)}, (do.PutCheckpoint(CHECKPOINT, ledger.to_json()),))
-        ]
-        if tripped:
-            commands.append(do.Notice("critical", "breaker_tripped", f"{tripped}: profit and loss {profit:.2f}"))
-        return commands
+
+def _from_checkpoint(document: str | None) -> tuple[str | None, str | None]:
+    """The last bar and the last request that were carried out."""
+    data = json.loads(document) if document else {}
+    return data.get("last_bar"), data.get("last_request")

@@ -107,6 +107,7 @@ def runtime_config(bot: Bot, account_name: str, account: BrokerAccountSpec) -> R
         bot=BotIdentity(namespace=namespace_of(bot.raw), name=bot.name, uid=uid_of(bot.raw)),
         mode=Mode.PAPER,
         broker=_endpoint(account_name, account),
+        account_limits=account.limits,
         **{name: getattr(bot.spec, name) for name in shared},
     )
 

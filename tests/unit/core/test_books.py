@@ -13,10 +13,6 @@ from tradingbot_runtime.core.kill import KillState, confirm, is_open
 from tradingbot_runtime.core.orders import Fill, OrderState, client_order_id_prefix
 from tradingbot_runtime.core.portfolio import Portfolio
 from tradingbot_runtime.core.reconcile import order_findings, position_differences
-from tradingbot_runtime.core.risk import Limits, RiskLedger
-
-LIMITS = Limits(daily_loss=Decimal("0.03"), drawdown=Decimal("0.15"))
-CAPITAL = Decimal(10000)
 
 
 def a_fill(qty: str, price: str, symbol: str = "AAPL") -> Fill:
@@ -43,27 +39,6 @@ def test_the_average_price_is_of_what_is_left() -> None:
 
 def test_a_holding_without_a_price_counts_at_cost() -> None:
     assert Portfolio.of([a_fill("10", "100")]).value({}) == 1000
-
-
-def test_the_daily_loss_trips_for_the_session_and_the_gap_overnight_counts() -> None:
-    ledger = RiskLedger().observe("2026-03-02", Decimal(100), CAPITAL, LIMITS)
-    gapped = ledger.observe("2026-03-03", Decimal(-200), CAPITAL, LIMITS)
-    assert gapped.tripped == "DailyLossLimit"
-    assert gapped.observe("2026-03-04", Decimal(-200), CAPITAL, LIMITS).tripped is None
-
-
-def test_the_drawdown_trips_for_good() -> None:
-    ledger = RiskLedger().observe("2026-03-02", Decimal(2000), CAPITAL, LIMITS)
-    down = ledger.observe("2026-03-03", Decimal(500), CAPITAL, LIMITS)
-    assert down.tripped == "DrawdownLimit"
-    assert down.observe("2026-03-09", Decimal(5000), CAPITAL, LIMITS).tripped == "DrawdownLimit"
-
-
-def test_the_breaker_survives_a_restart() -> None:
-    ledger = RiskLedger().observe("2026-03-02", Decimal("-400.5"), CAPITAL, LIMITS)
-    ledger = ledger.observe("2026-03-02", Decimal("-1900"), CAPITAL, LIMITS)
-    assert RiskLedger.from_json(ledger.to_json()) == ledger
-    assert RiskLedger.from_json(None) == RiskLedger()
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,7 @@ from tradingbot_runtime.core.engine import Engine
 from tradingbot_runtime.core.kill import KillState
 from tradingbot_runtime.core.orders import Fill, Order, OrderState, client_order_id
 from tradingbot_runtime.core.recovered import Recovered
+from tradingbot_runtime.core.risk import RiskLedger
 from tradingbot_runtime.core.values import Side
 from tradingbot_runtime.strategies.momentum import Momentum
 
@@ -269,10 +270,11 @@ def test_a_gap_counts_when_it_is_seen_twice_and_the_broker_wins() -> None:
     desk.tell(seen.ClockRead(a_clock()))
     desk.tell(seen.StreamConnected())
     books = a_snapshot([a_position("AAPL", "7", "90"), a_position("MSFT", "1", "300")])
-    assert of(do.Journal, desk.tell(seen.SnapshotTaken(books))) == []
+    assert [entry.kind for entry in of(do.Journal, desk.tell(seen.SnapshotTaken(books)))] == ["risk"]
     assert not desk.engine.is_ready
     corrected = of(do.Journal, desk.tell(seen.SnapshotTaken(books)))
-    assert [entry.kind for entry in corrected] == ["position_corrected", "position_corrected", "reconciliation"]
+    kinds = [entry.kind for entry in corrected if entry.kind != "risk"]
+    assert kinds == ["position_corrected", "position_corrected", "reconciliation"]
     report = desk.report()
     assert [(position.symbol, position.qty) for position in report.positions] == [("AAPL", 7), ("MSFT", 1)]
     assert report.last_reconciliation is not None and report.last_reconciliation.result == "Mismatch"
@@ -520,3 +522,77 @@ def test_before_anything_was_heard_the_report_says_what_is_missing() -> None:
 def test_an_unsent_adopted_word_without_any_time_waits() -> None:
     word = replace(a_word(an_order(), "new"), created_at=None)
     assert Desk().tell(seen.TradeUpdate("new", word)) == []
+
+
+# ---------------------------------------------------------------- cash, pauses, requests
+
+
+def test_two_orders_cannot_spend_the_same_cash_and_the_second_passes_once_the_first_is_shown() -> None:
+    both = {"AAPL": [100, 101, 103], "MSFT": [100, 101, 103]}
+    desk = Desk().ready(cash="3000")
+    first = [command.order for command in of(do.SubmitOrder, desk.bar(both))]
+    assert [order.symbol for order in first] == ["AAPL"]
+    assert desk.engine.counters["refused", "buying_power"] == 1
+    desk.tell(seen.SubmitAcknowledged(a_word(first[0], "new")))
+    shown = at(desk.second + 1, desk.minute).machine
+    # The broker has taken the first order off its buying power: what is left is free.
+    desk.tell(seen.FiguresRead(figures("2100"), shown), seconds=2)
+    second = [command.order for command in of(do.SubmitOrder, desk.bar(both))]
+    assert [order.symbol for order in second] == ["MSFT"]
+
+
+def test_figures_that_were_asked_for_before_the_answer_show_nothing_of_it() -> None:
+    both = {"AAPL": [100, 101, 103], "MSFT": [100, 101, 103]}
+    desk = Desk().ready(cash="3000")
+    (order,) = [command.order for command in of(do.SubmitOrder, desk.bar(both))]
+    asked = at(desk.second, desk.minute).machine
+    desk.tell(seen.SubmitAcknowledged(a_word(order, "new")), seconds=1)
+    desk.tell(seen.FiguresRead(figures("3000"), asked))
+    assert of(do.SubmitOrder, desk.bar(both)) == []
+
+
+def test_an_evaluation_asked_for_happens_once_and_not_again_after_a_restart() -> None:
+    desk = Desk().ready()
+    desk.bar({"AAPL": [100, 100, 100], "MSFT": [300, 300, 300]})
+    desk.tell(seen.EvaluationAsked("monday review"))
+    asked = desk.bar(RISING, minutes=0)
+    assert len(of(do.SubmitOrder, asked)) == 1
+    desk.tell(seen.EvaluationAsked("monday review"))
+    assert desk.bar(RISING, minutes=0) == []
+    (checkpoint,) = [
+        change
+        for entry in of(do.Journal, asked)
+        for change in entry.changes
+        if isinstance(change, do.PutCheckpoint) and change.name == "trading"
+    ]
+    again = Desk(Recovered(checkpoints={"trading": checkpoint.document})).ready()
+    assert again.tell(seen.EvaluationAsked("monday review")) == []
+    assert do.ReadBars() not in again.tell(seen.ClockRead(a_clock(desk.minute)))
+
+
+def test_a_reset_of_the_breaker_is_carried_out_once_and_journaled_with_its_reason() -> None:
+    tripped = RiskLedger(session="2026-03-02", drawdown_tripped=True, tripped_at=OPEN - timedelta(hours=1))
+    desk = Desk(Recovered(checkpoints={"risk": tripped.to_json()}))
+    asked = desk.tell(seen.BreakerResetAsked("the feed was wrong"))  # before the clock was read: kept
+    assert asked == []
+    desk.ready()
+    assert desk.report().trading_state is TradingState.ACTIVE
+    assert desk.engine.counters["breaker", "reset"] == 1
+    assert desk.tell(seen.BreakerResetAsked("the feed was wrong")) == []
+
+
+def test_a_reset_within_the_cool_down_is_refused_and_says_until_when() -> None:
+    tripped = RiskLedger(session="2026-03-02", drawdown_tripped=True, tripped_at=OPEN)
+    desk = Desk(Recovered(checkpoints={"risk": tripped.to_json()})).ready()
+    commands = desk.tell(seen.BreakerResetAsked("please"))
+    assert [notice.name for notice in of(do.Notice, commands)] == ["breaker_reset_refused"]
+    assert "15:00" in of(do.Notice, commands)[0].message
+    assert desk.report().trading_state is TradingState.REDUCING
+
+
+def test_the_accounts_own_loss_of_the_day_leaves_exits_only() -> None:
+    desk = Desk(accountLimits={"maxDailyLossPercent": "5"}).ready()
+    lost = replace(figures("100000"), equity=Decimal(94_999))
+    desk.tell(seen.FiguresRead(lost))
+    assert desk.report().reason == "AccountDailyLoss"
+    assert of(do.SubmitOrder, desk.bar(RISING)) == []

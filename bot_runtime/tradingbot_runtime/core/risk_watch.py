@@ -1,0 +1,83 @@
+"""Watches the bot's profit and loss with every price that comes in, and carries out a person's reset of the breaker.
+
+Writes the risk ledger, and journals it; what a tripped breaker forbids is the situation's and the gateway's to say.
+"""
+
+from decimal import Decimal
+
+from tradingbot_runtime.core import commands as do
+from tradingbot_runtime.core.books import Books
+from tradingbot_runtime.core.risk import CHECKPOINT, Limits, RiskLedger
+from tradingbot_runtime.core.situation import Situation
+from tradingbot_runtime.core.values import BrokerSnapshot
+
+
+class RiskWatch:
+    """Keeps the risk ledger up with the market."""
+
+    def __init__(self, situation: Situation, books: Books) -> None:
+        self._known = situation
+        self._books = books
+        self._limits = Limits.of(situation.config.risk)
+        self._asked_early: str | None = None  # a reset asked for before the broker's clock was read
+
+    def on_snapshot(self, snapshot: BrokerSnapshot) -> list[do.Command]:
+        """The broker values the account's positions at its own last prices."""
+        for position in snapshot.positions:
+            if position.symbol in self._known.config.symbols and position.market_value and position.qty:
+                self._known.prices[position.symbol] = position.market_value / position.qty
+        self._known.account_positions_value = sum(
+            (abs(position.market_value or Decimal(0)) for position in snapshot.positions), Decimal(0)
+        )
+        return self.observe()
+
+    def observe(self) -> list[do.Command]:
+        """Profit and loss at the prices known now."""
+        known = self._known
+        if known.clock is None:
+            return []
+        if self._asked_early is not None:
+            request, self._asked_early = self._asked_early, None
+            return self.on_reset_asked(request) + self.observe()
+        at = known.clock.timestamp
+        profit = self._books.portfolio.profit(known.prices)
+        ledger = known.risk.observe(at.date().isoformat(), profit, known.config.capital, self._limits, at)
+        before, known.risk = known.risk, ledger
+        if ledger == before:
+            return []
+        commands: list[do.Command] = [_journal("risk", {"profit": str(profit)}, ledger)]
+        if ledger.tripped and ledger.tripped != before.tripped:
+            known.counters["breaker", ledger.tripped] += 1
+            commands.append(do.Notice("critical", "breaker_tripped", f"{ledger.tripped}: profit and loss {profit:.2f}"))
+        if ledger.pauses_taken > before.pauses_taken:
+            known.counters["breaker", "IntradayPause"] += 1
+            commands.append(do.Notice("warning", "intraday_pause", ledger.pause_in_force(at) or ""))
+        return commands
+
+    def on_reset_asked(self, request: str) -> list[do.Command]:
+        """A person asks to close the breaker; refused during its cool-down, and carried out once."""
+        known = self._known
+        if request == known.risk.last_reset:
+            return []
+        if known.clock is None:
+            self._asked_early = request
+            return []
+        at = known.clock.timestamp
+        refusal = known.risk.why_not_reset(request, self._limits, at)
+        if refusal is not None:
+            known.risk = known.risk.answered(request)
+            return [
+                _journal("breaker_reset_refused", {"request": request, "why": refusal}, known.risk),
+                do.Notice("warning", "breaker_reset_refused", f"{request}: {refusal}"),
+            ]
+        tripped = known.risk.tripped or ""
+        known.risk = known.risk.reset(request)
+        known.counters["breaker", "reset"] += 1
+        return [
+            _journal("breaker_reset", {"request": request, "breaker": tripped}, known.risk),
+            do.Notice("warning", "breaker_reset", f"{tripped} closed: {request}"),
+        ]
+
+
+def _journal(kind: str, detail: dict[str, str], ledger: RiskLedger) -> do.Journal:
+    return do.Journal(kind, detail, (do.PutCheckpoint(CHECKPOINT, ledger.to_json()),))
