@@ -19,8 +19,8 @@ import structlog
 
 from tradingbot_api import RuntimeConfig, RuntimeReport, TradingState
 from tradingbot_runtime import __version__
+from tradingbot_runtime.backoff import Backoff
 from tradingbot_runtime.broker.port import Broker, BrokerError, OrderRejected, Unauthorized
-from tradingbot_runtime.broker.retries import Backoff
 from tradingbot_runtime.control.port import ControlPlane, ControlPlaneLost
 from tradingbot_runtime.core import commands as do
 from tradingbot_runtime.core import events as seen
@@ -145,8 +145,9 @@ class Errands:
 
     async def figures(self) -> seen.FiguresRead | None:
         """The account's money, or None when the broker does not answer."""
+        asked_at = self._now().machine
         figures = await self._try("figures", "", self._broker.figures())
-        return None if figures is None else seen.FiguresRead(figures)
+        return None if figures is None else seen.FiguresRead(figures, asked_at)
 
     async def _submit(self, command: do.SubmitOrder) -> seen.Event:
         order = command.order
@@ -170,8 +171,9 @@ class Errands:
         return seen.QueryAnswered(command.client_order_id, found)
 
     async def _snapshot(self, command: do.TakeSnapshot) -> seen.Event:
+        asked_at = self._now().machine
         try:
-            return seen.SnapshotTaken(await self._timed("snapshot", self._books(command)))
+            return seen.SnapshotTaken(await self._timed("snapshot", self._books(command)), asked_at)
         except Exception as error:
             return seen.SnapshotFailed(_described(error))
 
