@@ -9,7 +9,7 @@ from decimal import ROUND_DOWN, Decimal
 
 from tradingbot_runtime.core.orders import Order
 from tradingbot_runtime.core.portfolio import Portfolio
-from tradingbot_runtime.core.values import Side
+from tradingbot_runtime.core.values import OrderClass, OrderType, Side, TimeInForce
 
 _ZERO = Decimal(0)
 _CENT = Decimal("0.01")
@@ -35,6 +35,23 @@ class Intent:
     price: Decimal
     limit_price: Decimal | None
     reason: str
+    stop_price: Decimal | None = None
+    trail_price: Decimal | None = None
+    trail_percent: Decimal | None = None
+    time_in_force: TimeInForce = TimeInForce.DAY
+    order_class: OrderClass = OrderClass.SIMPLE
+    take_profit_price: Decimal | None = None
+    stop_loss_price: Decimal | None = None
+    stop_loss_limit_price: Decimal | None = None
+
+    @property
+    def order_type(self) -> OrderType:
+        """The type that the prices make it."""
+        if self.trail_price is not None or self.trail_percent is not None:
+            return OrderType.TRAILING_STOP
+        if self.stop_price is not None:
+            return OrderType.STOP if self.limit_price is None else OrderType.STOP_LIMIT
+        return OrderType.MARKET if self.limit_price is None else OrderType.LIMIT
 
     @property
     def reducing(self) -> bool:

@@ -4,9 +4,11 @@ Records what the engine has decided or the broker has said; decides nothing abou
 """
 
 from collections import Counter
+from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Final
+from enum import StrEnum
+from typing import Final, TypeVar
 
 from tradingbot_api import RuntimeConfig
 from tradingbot_runtime.core import commands as do
@@ -22,12 +24,13 @@ from tradingbot_runtime.core.orders import (
 from tradingbot_runtime.core.portfolio import Portfolio
 from tradingbot_runtime.core.reconcile import PositionDifference
 from tradingbot_runtime.core.recovered import Recovered
-from tradingbot_runtime.core.values import BrokerOrder, OrderType, Side, TimeInForce
+from tradingbot_runtime.core.values import BrokerOrder, OrderClass, OrderType, Side, TimeInForce
 
 TERMINAL_ORDERS_KEPT: Final = 1000
 LOOKBACK_OF_SNAPSHOT: Final = timedelta(days=1)
 
 _ZERO = Decimal(0)
+Word = TypeVar("Word", bound=StrEnum)
 
 
 class Books:
@@ -61,17 +64,46 @@ class Books:
         return [order for order in self.orders.values() if order.state in UNANSWERED]
 
     def open_by_symbol(self) -> dict[str, Order]:
-        """The order of each symbol that may still be filled; there is at most one."""
-        return {order.symbol: order for order in self.orders.values() if not order.is_terminal}
+        """The bot's own order of each symbol that may still be filled; there is at most one. Legs are not in it."""
+        return {order.symbol: order for order in self._own_open()}
+
+    def exits_by_symbol(self) -> dict[str, list[Order]]:
+        """Legs that the broker holds or works for filled orders, by symbol."""
+        exits: dict[str, list[Order]] = {}
+        for order in self.orders.values():
+            if order.parent_id and not order.is_terminal:
+                exits.setdefault(order.symbol, []).append(order)
+        return exits
 
     def reserved(self) -> dict[str, Decimal]:
         """Value of open buy orders by symbol, in account currency: cash that is spoken for."""
         reserved: dict[str, Decimal] = {}
-        for order in self.orders.values():
-            if order.side is Side.BUY and not order.is_terminal:
-                price = max(order.limit_price or _ZERO, order.arrival_price or _ZERO)
+        for order in self._own_open():
+            if order.side is Side.BUY:
+                price = max(order.limit_price or _ZERO, order.stop_price or _ZERO, order.arrival_price or _ZERO)
                 reserved[order.symbol] = reserved.get(order.symbol, _ZERO) + order.remaining_qty * price
         return reserved
+
+    def _own_open(self) -> list[Order]:
+        return [order for order in self.orders.values() if not order.is_terminal and not order.parent_id]
+
+    def is_ours(self, word: BrokerOrder) -> bool:
+        """Whether an order at the broker is the bot's: by its id, or known to the books as a leg or a successor."""
+        return word.client_order_id.startswith(self.prefix) or word.client_order_id in self.orders
+
+    def parents_of(self, word: BrokerOrder) -> list[Order]:
+        """Our orders with legs in that symbol: one of them may be the parent of an order that nobody knows."""
+        if self.is_ours(word):
+            return []
+        known_parents = {order.parent_id for order in self.orders.values() if order.parent_id}
+        return [
+            order
+            for order in self.orders.values()
+            if order.order_class is not OrderClass.SIMPLE
+            and order.symbol == word.symbol
+            and not order.parent_id
+            and order.client_order_id not in known_parents
+        ]
 
     def oldest_of_interest(self) -> datetime | None:
         """Market time before which the broker has nothing new to tell of our orders; None: nothing is known yet."""
@@ -102,19 +134,28 @@ class Books:
         if sequence is None or sequence <= self._forgotten_up_to or created_at is None:
             return None
         self._counters["orders", "adopted"] += 1
-        return Order(
-            client_order_id=word.client_order_id,
-            symbol=word.symbol,
-            side=word.side,
-            type=OrderType.LIMIT if word.limit_price is not None else OrderType.MARKET,
-            qty=word.qty,
-            time_in_force=TimeInForce.DAY,
-            state=OrderState.IN_DOUBT,
-            created_at=created_at,
-            limit_price=word.limit_price,
-            reason="adopted from the broker",
-            reducing=word.side is Side.SELL,
+        return _from_word(word, created_at, reason="adopted from the broker", reducing=word.side is Side.SELL)
+
+    def adopt_leg(self, parent: Order, word: BrokerOrder) -> Order:
+        """An exit that the broker made for one of our orders, under an id that the broker chose."""
+        self._counters["orders", "leg"] += 1
+        leg = _from_word(
+            word, word.created_at or parent.created_at, reason=f"leg of {parent.order_class}", reducing=True
         )
+        return replace(leg, parent_id=parent.client_order_id)
+
+    def adopt_successor(self, word: BrokerOrder) -> Order | None:
+        """An order that took the place of one of ours by somebody else's hand; None when it is a stranger's."""
+        if word.replaces is None:
+            return None
+        before = next((order for order in self.orders.values() if order.broker_id == word.replaces), None)
+        if before is None:
+            return None
+        self._counters["orders", "successor"] += 1
+        successor = _from_word(
+            word, word.created_at or before.created_at, reason="replaced at the broker", reducing=before.reducing
+        )
+        return replace(successor, parent_id=before.parent_id, replaces_id=before.client_order_id)
 
     def decided(self, order: Order) -> do.Journal:
         """A new order, not yet sent."""
@@ -174,3 +215,31 @@ class Books:
 
     def _sequence_of(self, order_id: str) -> int:
         return sequence_of(order_id, self._bot_uid, self._mode) or 0
+
+
+def _from_word(word: BrokerOrder, created_at: datetime, *, reason: str, reducing: bool) -> Order:
+    """An order that the books learn of from the broker; its state is what the broker says next."""
+    return Order(
+        client_order_id=word.client_order_id,
+        symbol=word.symbol,
+        side=word.side,
+        type=_known(OrderType, word.type, OrderType.LIMIT if word.limit_price is not None else OrderType.MARKET),
+        qty=word.qty,
+        time_in_force=_known(TimeInForce, word.time_in_force, TimeInForce.DAY),
+        state=OrderState.IN_DOUBT,
+        created_at=created_at,
+        limit_price=word.limit_price,
+        reason=reason,
+        reducing=reducing,
+        order_class=_known(OrderClass, word.order_class, OrderClass.SIMPLE),
+        stop_price=word.stop_price,
+        trail_price=word.trail_price,
+        trail_percent=word.trail_percent,
+    )
+
+
+def _known(kind: type[Word], text: str, otherwise: Word) -> Word:
+    try:
+        return kind(text)
+    except ValueError:
+        return otherwise

@@ -59,6 +59,17 @@ class SubmitOrder:
 
 
 @dataclass(frozen=True)
+class ReplaceOrder:
+    """Ask the broker, once, to put this order in the place of the one it knows as `broker_id`.
+
+    Outcomes come back as those of a SubmitOrder, under the new order's id.
+    """
+
+    order: Order
+    broker_id: str
+
+
+@dataclass(frozen=True)
 class QueryOrder:
     """Ask the broker about an order by its client_order_id, not before `after_seconds` of machine time.
 
@@ -109,4 +120,6 @@ class Notice:
     message: str
 
 
-Command = Journal | SubmitOrder | QueryOrder | CancelOrder | ClosePosition | TakeSnapshot | ReadBars | Notice
+Command = (
+    Journal | SubmitOrder | ReplaceOrder | QueryOrder | CancelOrder | ClosePosition | TakeSnapshot | ReadBars | Notice
+)

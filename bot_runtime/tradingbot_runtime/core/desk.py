@@ -13,9 +13,9 @@ from tradingbot_runtime.core import commands as do
 from tradingbot_runtime.core.allocator import Intent
 from tradingbot_runtime.core.books import Books
 from tradingbot_runtime.core.gateway import Gate, review
-from tradingbot_runtime.core.orders import UNANSWERED, Order, OrderState, advance
+from tradingbot_runtime.core.orders import UNANSWERED, Order, OrderState, advance, event_defect
 from tradingbot_runtime.core.situation import Situation
-from tradingbot_runtime.core.values import BrokerFigures, BrokerOrder, Now, OrderType, Side, TimeInForce
+from tradingbot_runtime.core.values import BrokerFigures, BrokerOrder, Now, Side
 
 ASK_AGAIN_SECONDS: Final = 2.0
 UNKNOWN_ANSWERS_NEEDED: Final = 3
@@ -61,30 +61,34 @@ class Desk:
         if refusal is not None:
             self._counters["refused", refusal.check] += 1
             return [do.Notice("info", "order_refused", f"{intent.symbol}: {refusal.check}: {refusal.reason}")]
-        order = Order(
-            client_order_id=order_id,
-            symbol=intent.symbol,
-            side=intent.side,
-            type=OrderType.MARKET if intent.limit_price is None else OrderType.LIMIT,
-            qty=intent.qty,
-            time_in_force=TimeInForce.DAY,
-            state=OrderState.JOURNALED,
-            created_at=now.market or now.machine,
-            limit_price=intent.limit_price,
-            arrival_price=intent.price,
-            reason=intent.reason,
-            reducing=intent.reducing,
-        )
-        self._in_flight.add(order_id)
-        self._unreflected[order_id] = None
-        self._sent_at.append(now.machine)
-        return [self._books.decided(order), do.SubmitOrder(order)]
+        order = _order_of(intent, order_id, now)
+        return [self._leaving(order, now), do.SubmitOrder(order)]
 
-    def _gate(self, now: Now) -> Gate:
+    def replace(self, order: Order, intent: Intent, now: Now) -> list[do.Command]:
+        """Another order in the place of an open one, reviewed as if that one were not there."""
+        if order.broker_id is None or order.is_terminal:
+            return []
+        order_id = self._books.next_order_id()
+        refusal = review(intent, order_id, self._gate(now, without=order))
+        if refusal is not None:
+            self._counters["refused", refusal.check] += 1
+            return [do.Notice("info", "replace_refused", f"{intent.symbol}: {refusal.check}: {refusal.reason}")]
+        successor = replace(_order_of(intent, order_id, now), replaces_id=order.client_order_id)
+        return [self._leaving(successor, now), do.ReplaceOrder(successor, order.broker_id)]
+
+    def _leaving(self, order: Order, now: Now) -> do.Journal:
+        self._in_flight.add(order.client_order_id)
+        self._unreflected[order.client_order_id] = None
+        self._sent_at.append(now.machine)
+        return self._books.decided(order)
+
+    def _gate(self, now: Now, without: Order | None = None) -> Gate:
         known, books = self._known, self._books
         risk, limits = known.config.risk, known.config.account_limits
         halted, reducing = known.halted_reason(), known.reducing_reason()
         reserved = books.reserved()
+        if without is not None:
+            reserved.pop(without.symbol, None)
         exposure_limit = None
         if limits.max_exposure_percent is not None and known.figures is not None:
             exposure_limit = known.figures.equity * limits.max_exposure_percent / 100
@@ -98,7 +102,7 @@ class Desk:
             intraday_pause=known.risk.pause_in_force(known.market) if known.market else None,
             symbols=self._symbols,
             known_ids=frozenset(books.orders),
-            symbols_with_open_orders=frozenset(books.open_by_symbol()),
+            symbols_with_open_orders=frozenset(books.open_by_symbol()) - ({without.symbol} if without else set()),
             opposite_orders=self._open_sides(),
             untradable=known.untradable,
             market_open=known.market_is_open,
@@ -176,11 +180,21 @@ class Desk:
     def broker_says(self, word: BrokerOrder, now: Now, source: str) -> list[do.Command]:
         """The broker describes an order: acknowledged, updated, listed or asked for, in any order and however often."""
         self._known.broker_connected = True
-        order = self._books.orders.get(word.client_order_id)
+        order = (
+            self._books.orders.get(word.client_order_id)
+            or self._books.adopt(word, self._known.market)
+            or self._books.adopt_successor(word)
+        )
         if order is None:
-            order = self._books.adopt(word, self._known.market)
-        if order is None:
-            return []
+            # Perhaps a leg that is told of before its parent's acknowledgement: the parent's answer names its legs.
+            return [do.QueryOrder(parent.client_order_id) for parent in self._books.parents_of(word)]
+        commands = self._apply(order, word, now, source)
+        for leg in word.legs:
+            known = self._books.orders.get(leg.client_order_id) or self._books.adopt_leg(order, leg)
+            commands += self._apply(known, leg, now, source)
+        return commands
+
+    def _apply(self, order: Order, word: BrokerOrder, now: Now, source: str) -> list[do.Command]:
         self._unknown_answers.pop(order.client_order_id, None)
         if self._unreflected.get(order.client_order_id, now.machine) is None:
             self._unreflected[order.client_order_id] = now.machine
@@ -197,10 +211,34 @@ class Desk:
             commands += self.cancel(step.order, now)
         return commands
 
+    def told(self, event: str, word: BrokerOrder, now: Now) -> list[do.Command]:
+        """A trade update. What the order is now comes from its status; the event only says what to look at."""
+        commands: list[do.Command] = []
+        defect = event_defect(event, word.status)
+        if defect is not None:
+            self._counters["trade_updates", "odd"] += 1
+            commands.append(do.Notice("warning", "odd_trade_update", f"{word.client_order_id}: {defect}"))
+        if event == "order_cancel_rejected":
+            # The cancel did not take: while closing, the next word asks again at once.
+            self._cancels_asked.pop(word.client_order_id, None)
+            commands.append(do.Notice("warning", "cancel_rejected", word.client_order_id))
+        if event == "order_replace_rejected":
+            commands += self._ask_about_successors(word.client_order_id)
+        return commands + self.broker_says(word, now, f"trade update {event}")
+
+    def _ask_about_successors(self, order_id: str) -> list[do.Command]:
+        waiting = [order for order in self._books.orders.values() if order.replaces_id == order_id]
+        return [do.QueryOrder(order.client_order_id) for order in waiting if not order.is_terminal]
+
     def acknowledged(self, word: BrokerOrder, now: Now) -> list[do.Command]:
         """The broker took an order."""
         self._in_flight.discard(word.client_order_id)
-        return self.broker_says(word, now, "acknowledged")
+        commands = self.broker_says(word, now, "acknowledged")
+        order = self._books.orders.get(word.client_order_id)
+        before = self._books.orders.get(order.replaces_id) if order and order.replaces_id else None
+        if before is not None and not before.is_terminal:
+            commands.append(do.QueryOrder(before.client_order_id))
+        return commands
 
     def rejected(self, order_id: str, message: str) -> list[do.Command]:
         """The broker refused an order for good."""
@@ -275,3 +313,27 @@ class Desk:
 
 def _is_due(last: datetime | None, now: Now, every: timedelta) -> bool:
     return last is None or now.machine - last >= every
+
+
+def _order_of(intent: Intent, order_id: str, now: Now) -> Order:
+    return Order(
+        client_order_id=order_id,
+        symbol=intent.symbol,
+        side=intent.side,
+        type=intent.order_type,
+        qty=intent.qty,
+        time_in_force=intent.time_in_force,
+        state=OrderState.JOURNALED,
+        created_at=now.market or now.machine,
+        limit_price=intent.limit_price,
+        arrival_price=intent.price,
+        reason=intent.reason,
+        reducing=intent.reducing,
+        order_class=intent.order_class,
+        stop_price=intent.stop_price,
+        trail_price=intent.trail_price,
+        trail_percent=intent.trail_percent,
+        take_profit_price=intent.take_profit_price,
+        stop_loss_price=intent.stop_loss_price,
+        stop_loss_limit_price=intent.stop_loss_limit_price,
+    )

@@ -98,8 +98,8 @@ class Engine:
             case seen.FiguresRead(figures, asked_at):
                 self._desk.figures_read(figures, asked_at)
                 return []
-            case seen.TradeUpdate(_, order):
-                return self._desk.broker_says(order, now, f"trade update {event.event}")
+            case seen.TradeUpdate(what, order):
+                return self._desk.told(what, order, now)
             case seen.SubmitAcknowledged(order):
                 return self._desk.acknowledged(order, now)
             case seen.SubmitRejected(order_id, message):

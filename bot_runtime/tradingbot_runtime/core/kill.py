@@ -6,8 +6,6 @@ A kill is journaled before anything else is done about it; it survives restarts 
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from tradingbot_runtime.core.values import BrokerSnapshot
-
 
 @dataclass(frozen=True)
 class KillState:
@@ -28,15 +26,8 @@ class KillState:
         return self.orders_cancelled_at is not None and (not self.flatten or self.flat_at is not None)
 
 
-def confirm(kill: KillState, snapshot: BrokerSnapshot, prefix: str, held: frozenset[str], at: datetime) -> KillState:
-    """The kill after the broker's books were read at machine time `at`.
-
-    Counts only what is this bot's: orders whose id begins with `prefix`, positions of the symbols `held`.
-    """
-    open_orders = sum(
-        1 for order in snapshot.orders if order.client_order_id.startswith(prefix) and is_open(order.status)
-    )
-    open_positions = sum(1 for position in snapshot.positions if position.symbol in held and position.qty != 0)
+def confirm(kill: KillState, open_orders: int, open_positions: int, at: datetime) -> KillState:
+    """The kill after the broker's books were read at machine time `at`; both counts are of this bot's alone."""
     cancelled = kill.orders_cancelled_at or (at if open_orders == 0 else None)
     flat = kill.flat_at or (at if kill.flatten and open_orders == 0 and open_positions == 0 else None)
     return replace(

@@ -81,6 +81,41 @@ TRANSITIONS: dict[OrderState, frozenset[OrderState]] = {
 }
 
 
+EVENT_STATES: dict[str, frozenset[OrderState]] = {
+    # Every event of the broker's stream, and the states an order can be in when it is told. A status that does not
+    # go with its event is an incident for the caller to record: the status still counts, the event never does.
+    "accepted": frozenset({S.ACCEPTED, S.PENDING_NEW, S.NEW}),
+    "pending_new": frozenset({S.PENDING_NEW, S.ACCEPTED}),
+    "new": frozenset({S.NEW, S.ACCEPTED, S.HELD}),
+    "held": frozenset({S.HELD}),
+    "partial_fill": frozenset({S.PARTIALLY_FILLED, S.PENDING_CANCEL, S.PENDING_REPLACE}),
+    "fill": frozenset({S.FILLED}),
+    "canceled": frozenset({S.CANCELED}),
+    "expired": frozenset({S.EXPIRED}),
+    "rejected": frozenset({S.REJECTED}),
+    "replaced": frozenset({S.REPLACED}),
+    "done_for_day": frozenset({S.DONE_FOR_DAY}),
+    "pending_cancel": frozenset({S.PENDING_CANCEL}),
+    "pending_replace": frozenset({S.PENDING_REPLACE}),
+    "stopped": frozenset({S.STOPPED}),
+    "suspended": frozenset({S.SUSPENDED}),
+    "calculated": frozenset({S.CALCULATED}),
+    "order_cancel_rejected": frozenset(_AT_BROKER),
+    "order_replace_rejected": frozenset(_AT_BROKER),
+    "restated": frozenset(_AT_BROKER),
+}
+
+
+def event_defect(event: str, status: str) -> str | None:
+    """What is odd about an event and the status told with it, or None."""
+    states = EVENT_STATES.get(event)
+    if states is None:
+        return f"the broker tells an event we do not know: {event!r}"
+    if status in states:
+        return None
+    return f"event {event} came with status {status}"
+
+
 @dataclass(frozen=True)
 class Order:
     """One order in the bot's books. Quantities in shares, prices in account currency, times in market time."""
@@ -133,7 +168,8 @@ class Fill:
     """A change of a holding: what one trade update, or the difference to the broker's books, added.
 
     `sequence` counts the fills of an order, so (client_order_id, sequence) names a fill for ever. A correction by
-    reconciliation has no order: its client_order_id is empty and its reason says what differed.
+    reconciliation has no order: its client_order_id is empty and its reason says what differed. A price of zero
+    changes shares without money (a split): what the holding cost stays what it was.
     """
 
     client_order_id: str

@@ -64,6 +64,8 @@ class Portfolio:
 
 def _add(holding: Holding, fill: Fill) -> Holding:
     qty = holding.qty + fill.signed_qty
+    if fill.price == 0:
+        return Holding(qty, holding.qty * holding.average_entry_price / qty if qty else _ZERO)
     if holding.qty == 0 or (holding.qty > 0) == (fill.signed_qty > 0):
         paid = holding.qty * holding.average_entry_price + fill.signed_qty * fill.price
         return Holding(qty, paid / qty if qty else _ZERO)

@@ -3,14 +3,14 @@
 Compares and proposes; the engine decides what to record and when. Someone else's order is named, never touched.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
 from tradingbot_runtime.core.kill import is_open
 from tradingbot_runtime.core.orders import UNANSWERED, Order
 from tradingbot_runtime.core.portfolio import Portfolio
-from tradingbot_runtime.core.values import BrokerPosition, BrokerSnapshot, Side
+from tradingbot_runtime.core.values import BrokerOrder, BrokerPosition, BrokerSnapshot, Side
 
 _ZERO = Decimal(0)
 
@@ -73,13 +73,26 @@ class OrderFindings:
     """Our orders that the list does not show: ask by client_order_id."""
     strangers: tuple[Difference, ...]
     """Open orders in our symbols that are not ours: seen, named, never touched, not counted as unclean."""
+    strangers_sides: Mapping[str, frozenset[Side]]
+    """Sides of every open order on the account that is not ours, by symbol."""
+
+
+def with_legs(orders: Iterable[BrokerOrder]) -> Iterator[BrokerOrder]:
+    """Every order and, after it, its legs."""
+    for order in orders:
+        yield order
+        yield from with_legs(order.legs)
 
 
 def order_findings(
-    orders: Mapping[str, Order], snapshot: BrokerSnapshot, prefix: str, symbols: frozenset[str]
+    orders: Mapping[str, Order],
+    snapshot: BrokerSnapshot,
+    symbols: frozenset[str],
+    is_ours: Callable[[BrokerOrder], bool],
 ) -> OrderFindings:
     """Compares the orders after the snapshot's own words were applied to them."""
-    theirs = {order.client_order_id: order for order in snapshot.orders}
+    listed = tuple(with_legs(snapshot.orders))
+    theirs = {order.client_order_id: order for order in listed}
     differences: list[Difference] = []
     to_ask: list[str] = []
     for order in orders.values():
@@ -88,18 +101,21 @@ def order_findings(
             differences.append(Difference("terminal_but_open", order.client_order_id, order.state.value, seen.status))
         if seen is None and not order.is_terminal and order.state not in UNANSWERED:
             to_ask.append(order.client_order_id)
-    strangers = tuple(
-        Difference("unknown_at_broker", f"{seen.symbol} order {seen.broker_id}", "not ours", seen.status)
-        for seen in snapshot.orders
-        if not seen.client_order_id.startswith(prefix) and seen.symbol in symbols and is_open(seen.status)
+    strangers = tuple(order for order in listed if not is_ours(order) and is_open(order.status))
+    return OrderFindings(
+        differences=tuple(differences),
+        to_ask=tuple(to_ask),
+        strangers=tuple(
+            Difference("unknown_at_broker", f"{seen.symbol} order {seen.broker_id}", "not ours", seen.status)
+            for seen in strangers
+            if seen.symbol in symbols
+        ),
+        strangers_sides=_sides(strangers),
     )
-    return OrderFindings(tuple(differences), tuple(to_ask), strangers)
 
 
-def strangers_sides(snapshot: BrokerSnapshot, prefix: str) -> dict[str, frozenset[Side]]:
-    """Sides of open orders that are not the bot's own, by symbol."""
+def _sides(orders: Iterable[BrokerOrder]) -> dict[str, frozenset[Side]]:
     sides: dict[str, frozenset[Side]] = {}
-    for order in snapshot.orders:
-        if not order.client_order_id.startswith(prefix) and is_open(order.status):
-            sides[order.symbol] = sides.get(order.symbol, frozenset()) | {order.side}
+    for order in orders:
+        sides[order.symbol] = sides.get(order.symbol, frozenset()) | {order.side}
     return sides

@@ -12,7 +12,7 @@ from tradingbot_api import ReconciliationReport
 from tradingbot_runtime.core import commands as do
 from tradingbot_runtime.core.books import Books
 from tradingbot_runtime.core.desk import Desk
-from tradingbot_runtime.core.reconcile import Difference, order_findings, position_differences, strangers_sides
+from tradingbot_runtime.core.reconcile import Difference, order_findings, position_differences
 from tradingbot_runtime.core.report import reconciliation_report
 from tradingbot_runtime.core.situation import Situation
 from tradingbot_runtime.core.values import BrokerSnapshot, Now
@@ -86,11 +86,11 @@ class Reconciliation:
     def on_snapshot(self, snapshot: BrokerSnapshot, now: Now) -> list[do.Command]:
         """Applies what the broker says of each order, then compares orders and positions."""
         self._under_way = False
-        self._known.strangers = strangers_sides(snapshot, self._books.prefix)
         commands: list[do.Command] = []
         for word in snapshot.orders:
             commands += self._desk.broker_says(word, now, "snapshot")
-        findings = order_findings(self._books.orders, snapshot, self._books.prefix, self._symbols)
+        findings = order_findings(self._books.orders, snapshot, self._symbols, self._books.is_ours)
+        self._known.strangers = findings.strangers_sides
         commands += [do.QueryOrder(order_id) for order_id in findings.to_ask]
         commands += self._desk.ask_about_recovered()
         for stranger in findings.strangers:

@@ -11,6 +11,7 @@ from tradingbot_runtime.core import commands as do
 from tradingbot_runtime.core.books import Books
 from tradingbot_runtime.core.desk import Desk
 from tradingbot_runtime.core.kill import KillState, confirm, is_open
+from tradingbot_runtime.core.reconcile import with_legs
 from tradingbot_runtime.core.reconciling import Reconciliation
 from tradingbot_runtime.core.report import text
 from tradingbot_runtime.core.situation import Situation
@@ -84,19 +85,17 @@ class Shutdown:
         if not self._known.is_closing:
             return []
         flatten = kill.flatten if kill else self._known.config.on_delete is OnDelete.FLATTEN
-        open_orders = [
-            order
-            for order in snapshot.orders
-            if order.client_order_id.startswith(self._books.prefix) and is_open(order.status)
-        ]
+        open_orders = sum(
+            1 for order in with_legs(snapshot.orders) if self._books.is_ours(order) and is_open(order.status)
+        )
+        held = [one for one in snapshot.positions if one.symbol in self._symbols and one.qty != 0]
         commands: list[do.Command] = []
-        if flatten and not open_orders and not self._books.unanswered():
-            for position in snapshot.positions:
-                if position.symbol in self._symbols and position.qty != 0:
-                    commands += self._desk.close_position(position.symbol, abs(position.qty), now)
+        if flatten and open_orders == 0 and not self._books.unanswered():
+            for position in held:
+                commands += self._desk.close_position(position.symbol, abs(position.qty), now)
         if kill is None or self._books.unanswered():
             return commands
-        confirmed = confirm(kill, snapshot, self._books.prefix, self._symbols, now.machine)
+        confirmed = confirm(kill, open_orders, len(held), now.machine)
         if confirmed == kill:
             return commands
         self._known.kill = confirmed

@@ -57,6 +57,7 @@ class Trading:
         self._reading_bar: str | None = None
         self._last_bar, self._last_request = _from_checkpoint(checkpoint)
         self._asked_for: str | None = None  # a person's request for an evaluation, not yet carried out
+        self._waits_for_exits: set[str] = set()
         self.last_bar_at: datetime | None = None
 
     # ------------------------------------------------------------------ which bar
@@ -99,7 +100,7 @@ class Trading:
             bar = clock.timestamp.strftime("%Y-%m-%dT") + str(
                 (clock.timestamp.hour * 60 + clock.timestamp.minute) // minutes
             )
-        return None if bar == self._last_bar else bar
+        return bar if bar != self._last_bar or self._exits_are_gone() else None
 
     # ------------------------------------------------------------------ bars to orders
 
@@ -158,9 +159,22 @@ class Trading:
         commands: list[do.Command] = []
         for order in allocation.obsolete:
             commands += self._desk.cancel(order, now)
+        exits = self._books.exits_by_symbol()
         for intent in allocation.intents:
-            commands += self._desk.place(intent, now)
+            legs = exits.get(intent.symbol, ())
+            if intent.reducing and legs:
+                # The legs hold the shares: they have to go first, and then the same decision is made again.
+                self._waits_for_exits.add(intent.symbol)
+                commands += [command for leg in legs for command in self._desk.cancel(leg, now)]
+            else:
+                commands += self._desk.place(intent, now)
         return commands
+
+    def _exits_are_gone(self) -> bool:
+        if not self._waits_for_exits or self._waits_for_exits & self._books.exits_by_symbol().keys():
+            return False
+        self._waits_for_exits.clear()
+        return True
 
 
 def _from_checkpoint(document: str | None) -> tuple[str | None, str | None]:

@@ -1,5 +1,6 @@
 """The order's table, and fills from cumulative quantities however the broker's words arrive."""
 
+import warnings
 from decimal import Decimal
 
 import pytest
@@ -8,15 +9,22 @@ from hypothesis import strategies as st
 
 from builders import OPEN, UID, a_word, an_order
 from tradingbot_runtime.core.orders import (
+    EVENT_STATES,
     TERMINAL,
     TRANSITIONS,
     OrderState,
     advance,
     client_order_id,
     client_order_id_prefix,
+    event_defect,
     sequence_of,
 )
 from tradingbot_runtime.core.values import Side
+
+with warnings.catch_warnings():
+    # alpaca-py 0.44 imports the websockets library's deprecated client.
+    warnings.simplefilter("ignore", DeprecationWarning)
+    from alpaca.trading.enums import OrderStatus, TradeEvent
 
 # What the broker says of one order of 10 that is filled in three parts.
 LIFE = [
@@ -117,3 +125,14 @@ def test_a_fill_without_a_price_is_not_lost_but_counted_when_the_price_comes() -
     assert early.fill is None and early.order.filled_qty == 0
     late = advance(early.order, a_word(early.order, "filled", "10", "100"), OPEN, 0)
     assert late.fill is not None and late.fill.signed_qty == 10 and late.blocked is None
+
+
+def test_every_status_and_event_of_alpaca_is_in_the_tables() -> None:
+    assert {status.value for status in OrderStatus} <= {state.value for state in OrderState}
+    assert {event.value for event in TradeEvent} <= set(EVENT_STATES)
+
+
+def test_an_event_that_nobody_knows_or_that_contradicts_its_status_is_named() -> None:
+    assert event_defect("fill", "filled") is None
+    assert "do not know" in (event_defect("quantum", "filled") or "")
+    assert "came with status" in (event_defect("fill", "canceled") or "")
