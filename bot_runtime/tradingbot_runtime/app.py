@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any, Final, TypeVar
 
@@ -34,8 +34,12 @@ MAX_WAITING_EVENTS: Final = 10_000
 MAX_WAITING_CONTROL_EVENTS: Final = 100
 MAX_WAITING_ORDERS: Final = 1_000
 STREAM_IS_STABLE_AFTER_SECONDS: Final = 30.0
+CALENDAR_BACK: Final = timedelta(days=14)
+"""No holiday keeps the exchange closed for so long."""
 
 T = TypeVar("T")
+Sent = do.SubmitOrder | do.ReplaceOrder
+"""What may create exposure at the broker, and so leaves one at a time and only once."""
 
 
 @dataclass(frozen=True)
@@ -119,8 +123,8 @@ class Errands:
     async def run(self, command: do.Command) -> seen.Event | None:
         """The event that tells the outcome; None where there is nothing to tell."""
         match command:
-            case do.SubmitOrder():
-                return await self._submit(command)
+            case do.SubmitOrder() | do.ReplaceOrder():
+                return await self._send(command)
             case do.QueryOrder():
                 return await self._query(command)
             case do.TakeSnapshot():
@@ -149,13 +153,18 @@ class Errands:
         figures = await self._try("figures", "", self._broker.figures())
         return None if figures is None else seen.FiguresRead(figures, asked_at)
 
-    async def _submit(self, command: do.SubmitOrder) -> seen.Event:
+    async def _send(self, command: Sent) -> seen.Event:
         order = command.order
         # Between the decision and now a kill may have been seen: this is the last moment to keep the order back.
         if not self._engine.may_send(order.client_order_id):
             return seen.SubmitWithheld(order.client_order_id, "a kill, a pause or a halt came first")
         try:
-            return seen.SubmitAcknowledged(await self._timed("submit", self._broker.submit(order)))
+            match command:
+                case do.SubmitOrder():
+                    word = await self._timed("submit", self._broker.submit(order))
+                case do.ReplaceOrder(_, broker_id):
+                    word = await self._timed("replace", self._broker.replace(order, broker_id))
+            return seen.SubmitAcknowledged(word)
         except (OrderRejected, Unauthorized) as error:
             return seen.SubmitRejected(order.client_order_id, str(error))
         except Exception as error:
@@ -183,7 +192,10 @@ class Errands:
         ours = await self._broker.orders_since(command.since, command.prefix)
         orders.update((order.broker_id, order) for order in ours)
         positions = await self._broker.positions()
-        return BrokerSnapshot(await self._broker.figures(), positions, tuple(orders.values()))
+        figures = await self._broker.figures()
+        since = command.activities_since
+        activities = () if since is None else await self._broker.activities(since)
+        return BrokerSnapshot(figures, positions, tuple(orders.values()), activities)
 
     async def _bars(self) -> seen.Event:
         before = self._now().market
@@ -194,12 +206,15 @@ class Errands:
                 "bars",
                 self._broker.bars(self._symbols, self._timeframe, self._engine.bars_needed, before),
             )
+            today = before.date()
+            sessions = await self._timed("sessions", self._broker.sessions(today - CALENDAR_BACK, today))
+            quotes = await self._timed("quotes", self._broker.quotes(self._symbols))
         except Exception as error:
             return seen.BarsFailed(_described(error))
         newest = [_start_of(frame) for frame in frames.values() if len(frame) > 0]
         if not newest:
             return seen.BarsFailed(f"the broker has no {self._timeframe} bars of any symbol")
-        return seen.BarsClosed(bar_at=max(newest), frames=frames)
+        return seen.BarsClosed(max(newest), frames, as_of=before, quotes=quotes, sessions=sessions)
 
     async def _try(self, operation: str, subject: str, call: Awaitable[T]) -> T | None:
         try:
@@ -286,7 +301,7 @@ class App:
         self._decisions = Decisions(engine, database, self.metrics, self._machine_clock)
         self._errands = Errands(broker, engine, config, self.metrics, self._decisions.now)
         self._events = EventQueue()
-        self._orders: asyncio.Queue[do.SubmitOrder] = asyncio.Queue(MAX_WAITING_ORDERS)
+        self._orders: asyncio.Queue[Sent] = asyncio.Queue(MAX_WAITING_ORDERS)
         self._sending: asyncio.Task[None] | None = None
         self._under_way: set[asyncio.Task[None]] = set()
         self._snapshots = _OneAtATime(self._run_and_tell)
@@ -388,7 +403,7 @@ class App:
 
     def _carry_out(self, command: do.Command) -> None:
         match command:
-            case do.SubmitOrder():
+            case do.SubmitOrder() | do.ReplaceOrder():
                 try:
                     self._orders.put_nowait(command)
                 except asyncio.QueueFull:

@@ -37,6 +37,7 @@ from tradingbot_api.runtime_report import (
     TradingState,
 )
 from tradingbot_api.tradingbot import (
+    DataQualitySpec,
     ExecutionSpec,
     IntradayPause,
     Mode,
@@ -76,6 +77,7 @@ __all__ = [
     "BrokerUse",
     "Condition",
     "ConditionStatus",
+    "DataQualitySpec",
     "ExecutionSpec",
     "IntradayPause",
     "KillReport",

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 from tradingbot_api.broker_account import AccountLimits, BrokerEnvironment, BrokerProvider, DataFeed, Url
 from tradingbot_api.model import ApiModel, ObjectName, PositiveAmount, Symbol
 from tradingbot_api.tradingbot import (
+    DataQualitySpec,
     ExecutionSpec,
     Mode,
     OnControlPlaneLoss,
@@ -83,6 +84,8 @@ class RuntimeConfig(ApiModel):
     """Limits of the whole account."""
     execution: ExecutionSpec = ExecutionSpec()
     """How targets become orders."""
+    data_quality: DataQualitySpec = DataQualitySpec()
+    """When bars and quotes are not trusted."""
     on_kill: OnKill = OnKill.CANCEL_ORDERS
     """What a kill does."""
     on_delete: OnDelete = OnDelete.CANCEL_ORDERS

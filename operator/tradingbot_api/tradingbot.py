@@ -160,6 +160,19 @@ class ExecutionSpec(ApiModel):
     """Trades smaller than this, in percent of the capital, are left out; a full exit never is."""
 
 
+class DataQualitySpec(ApiModel):
+    """When bars and quotes are not trusted: a bad symbol is not traded until it has one good cycle."""
+
+    max_stale_bars: Annotated[int, Field(ge=0, le=1000)] = 3
+    """Intraday bars that may be missing at the end, within sessions; a missing daily bar is always stale."""
+    max_price_jump_percent: Percent = Decimal("30")
+    """The most a price may move from one bar to the next, in percent."""
+    max_quote_age_seconds: Annotated[int, Field(ge=1, le=86400)] = 300
+    """Age of the latest quote while the market is open, in seconds of market time."""
+    max_bad_symbols_percent: Percent = Decimal("50")
+    """With more bad symbols than this, in percent of all, the bot halts until a good cycle."""
+
+
 class StorageSpec(ApiModel):
     """The volume that holds the bot's state."""
 
@@ -249,6 +262,8 @@ class TradingBotSpec(ApiModel):
     """Limits checked before every order."""
     execution: ExecutionSpec = ExecutionSpec()
     """How targets become orders."""
+    data_quality: DataQualitySpec = DataQualitySpec()
+    """When bars and quotes are not trusted."""
     on_kill: OnKill = OnKill.CANCEL_ORDERS
     """CancelOrders cancels open orders and opens nothing; Flatten also closes the bot's positions."""
     on_delete: OnDelete = OnDelete.CANCEL_ORDERS

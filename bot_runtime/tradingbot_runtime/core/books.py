@@ -4,6 +4,7 @@ Records what the engine has decided or the broker has said; decides nothing abou
 """
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -46,6 +47,8 @@ class Books:
         """Every order that is not terminal, and the last that are, oldest first."""
         self.portfolio = Portfolio.of(recovered.fills)
         """What the bot holds."""
+        self.income = _ZERO
+        """Dividends received on what the bot held, in account currency."""
         self.filled_orders = sum(1 for order in recovered.orders if order.state is OrderState.FILLED)
         """How many orders were filled since the state began."""
         self._fill_counts = Counter(fill.client_order_id for fill in recovered.fills)
@@ -188,19 +191,29 @@ class Books:
         held = self.portfolio.holdings.get(difference.symbol)
         paid = difference.brokers_price or (held.average_entry_price if held else _ZERO)
         described = difference.described()
+        self._counters["reconciliation", described.kind] += 1
+        price = paid if last_price is None else last_price
+        qty = difference.brokers - difference.ours
+        return self.adjust(difference.symbol, qty, price, at, reason=str(described))
+
+    def adjust(self, symbol: str, signed_qty: Decimal, price: Decimal, at: datetime, *, reason: str) -> do.Journal:
+        """A change of what is held without an order, at market time `at`; a price of zero moves no money."""
         self._fill_counts[""] += 1
         fill = Fill(
             client_order_id="",
             sequence=self._fill_counts[""],
-            symbol=difference.symbol,
-            signed_qty=difference.brokers - difference.ours,
-            price=paid if last_price is None else last_price,
+            symbol=symbol,
+            signed_qty=signed_qty,
+            price=price,
             at=at,
-            reason=str(described),
+            reason=reason,
         )
         self.portfolio = self.portfolio.after(fill)
-        self._counters["reconciliation", described.kind] += 1
-        return do.Journal("position_corrected", {"difference": str(described)}, (do.PutFill(fill),))
+        return do.Journal("position_corrected", {"difference": reason}, (do.PutFill(fill),))
+
+    def profit(self, prices: Mapping[str, Decimal]) -> Decimal:
+        """All profit and loss since the bot's first fill, realised and not, dividends included."""
+        return self.portfolio.profit(prices) + self.income
 
     def _remember(self, order: Order) -> None:
         self.orders[order.client_order_id] = order

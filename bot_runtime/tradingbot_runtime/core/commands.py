@@ -99,11 +99,13 @@ class ClosePosition:
 @dataclass(frozen=True)
 class TakeSnapshot:
     """Read the broker's books: figures, positions, all open orders, and every order whose client_order_id begins
-    with `prefix` and that was created after `since` (market time; None: ever)."""
+    with `prefix` and that was created after `since` (market time; None: ever). With `activities_since`, also what
+    happened to the account without an order from then on."""
 
     reason: str
     prefix: str
     since: datetime | None = None
+    activities_since: datetime | None = None
 
 
 @dataclass(frozen=True)

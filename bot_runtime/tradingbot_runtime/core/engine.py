@@ -12,6 +12,8 @@ from tradingbot_api import RuntimeConfig, RuntimeReport
 from tradingbot_runtime.core import commands as do
 from tradingbot_runtime.core import events as seen
 from tradingbot_runtime.core.books import Books
+from tradingbot_runtime.core.corporate_actions import CHECKPOINT as CORPORATE_CHECKPOINT
+from tradingbot_runtime.core.corporate_actions import CorporateActions
 from tradingbot_runtime.core.desk import Desk
 from tradingbot_runtime.core.reconciling import Reconciliation
 from tradingbot_runtime.core.recovered import Recovered
@@ -59,7 +61,8 @@ class Engine:
         self._trading = Trading(
             self._known, self._books, self._desk, self._risk, strategy, recovered.checkpoints.get(TRADING_CHECKPOINT)
         )
-        self._reconciliation = Reconciliation(self._known, self._books, self._desk)
+        corporate = CorporateActions(self._known, self._books, recovered.checkpoints.get(CORPORATE_CHECKPOINT))
+        self._reconciliation = Reconciliation(self._known, self._books, self._desk, corporate)
         self._shutdown = Shutdown(self._known, self._books, self._desk, self._reconciliation)
 
     # ------------------------------------------------------------------ what others may ask

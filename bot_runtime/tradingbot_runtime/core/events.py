@@ -6,7 +6,14 @@ from datetime import datetime
 
 import pandas as pd
 
-from tradingbot_runtime.core.values import BrokerFigures, BrokerOrder, BrokerSnapshot, MarketClock
+from tradingbot_runtime.core.values import (
+    BrokerFigures,
+    BrokerOrder,
+    BrokerQuote,
+    BrokerSnapshot,
+    MarketClock,
+    MarketSession,
+)
 
 
 @dataclass(frozen=True)
@@ -21,10 +28,15 @@ class BarsClosed:
     """A bar ended. `frames` holds per symbol the last bars, oldest first, closed ones only.
 
     Columns open, high, low, close, volume; the index is the bars' start in UTC. A symbol without bars is absent.
+    `as_of` is the market time for which they were asked (None: now), `quotes` are the latest ones (None: not read),
+    `sessions` the exchange's around then (empty: not read).
     """
 
     bar_at: datetime
     frames: Mapping[str, pd.DataFrame] = field(compare=False)
+    as_of: datetime | None = None
+    quotes: Mapping[str, BrokerQuote] | None = None
+    sessions: tuple[MarketSession, ...] = ()
 
 
 @dataclass(frozen=True)

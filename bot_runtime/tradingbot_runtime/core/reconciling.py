@@ -11,8 +11,14 @@ from typing import Final
 from tradingbot_api import ReconciliationReport
 from tradingbot_runtime.core import commands as do
 from tradingbot_runtime.core.books import Books
+from tradingbot_runtime.core.corporate_actions import CorporateActions
 from tradingbot_runtime.core.desk import Desk
-from tradingbot_runtime.core.reconcile import Difference, order_findings, position_differences
+from tradingbot_runtime.core.reconcile import (
+    Difference,
+    PositionDifference,
+    order_findings,
+    position_differences,
+)
 from tradingbot_runtime.core.report import reconciliation_report
 from tradingbot_runtime.core.situation import Situation
 from tradingbot_runtime.core.values import BrokerSnapshot, Now
@@ -21,6 +27,8 @@ ORDERS_CHECK_EVERY: Final = timedelta(minutes=2)
 """Market time between two reconciliations (design: orders every 2 min, positions every 5; one snapshot does both)."""
 CLOSED_MARKET_CHECK_EVERY: Final = timedelta(seconds=60)
 """Machine time between two reconciliations, so that neither a closed market nor a fast clock sets the pace alone."""
+ACTIVITIES_CHECK_EVERY: Final = timedelta(minutes=30)
+"""Market time between two looks at what happened without an order."""
 RECONCILE_AT_MOST_EVERY: Final = timedelta(seconds=2)
 UNCLEAN_RUNS_TO_HALT: Final = 3
 CLEAN_RUNS_TO_RESUME: Final = 2
@@ -29,14 +37,16 @@ CLEAN_RUNS_TO_RESUME: Final = 2
 class Reconciliation:
     """Keeps the books equal to the broker's."""
 
-    def __init__(self, situation: Situation, books: Books, desk: Desk) -> None:
+    def __init__(self, situation: Situation, books: Books, desk: Desk, corporate: CorporateActions) -> None:
         self._known = situation
         self._books = books
         self._desk = desk
+        self._corporate = corporate
         self._symbols = frozenset(situation.config.symbols)
         self._under_way = False
         self._asked_at: datetime | None = None
         self._asked_at_market: datetime | None = None
+        self._activities_asked_at: datetime | None = None  # market time
         self._suspected: tuple[object, ...] = ()  # differences seen once: only what is seen twice is one
         self._unclean_runs = 0
         self._clean_runs = 0
@@ -55,7 +65,18 @@ class Reconciliation:
         self._under_way = True
         self._asked_at = now.machine
         self._asked_at_market = self._known.market
-        return [do.TakeSnapshot(reason, self._books.prefix, self._books.oldest_of_interest())]
+        activities_since = self._corporate.ask_since() if self._wants_activities() else None
+        return [do.TakeSnapshot(reason, self._books.prefix, self._books.oldest_of_interest(), activities_since)]
+
+    def _wants_activities(self) -> bool:
+        """To explain a difference, and now and then for dividends; a kill waits for neither."""
+        market = self._known.market
+        if self._known.is_closing or market is None:
+            return False
+        if not self._suspected and _elapsed(self._activities_asked_at, market) < ACTIVITIES_CHECK_EVERY:
+            return False
+        self._activities_asked_at = market
+        return True
 
     def since_asked(self, now: Now) -> timedelta:
         """Machine time since a snapshot was last asked for."""
@@ -99,6 +120,12 @@ class Reconciliation:
 
     def _compare(self, order_differences: Sequence[Difference], snapshot: BrokerSnapshot, now: Now) -> list[do.Command]:
         gap = position_differences(self._books.portfolio, snapshot.positions, self._symbols)
+        explained, gap = self._corporate.explain(gap, snapshot.activities, now)
+        return explained + self._conclude_gap(tuple(order_differences), gap, now)
+
+    def _conclude_gap(
+        self, order_differences: tuple[Difference, ...], gap: tuple[PositionDifference, ...], now: Now
+    ) -> list[do.Command]:
         suspected = (*order_differences, *gap)
         confirmed = suspected != () and suspected == self._suspected
         # Trade updates may fall between the reading of orders and of positions: only what is seen twice differs.

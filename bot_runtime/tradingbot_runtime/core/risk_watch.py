@@ -40,7 +40,7 @@ class RiskWatch:
             request, self._asked_early = self._asked_early, None
             return self.on_reset_asked(request) + self.observe()
         at = known.clock.timestamp
-        profit = self._books.portfolio.profit(known.prices)
+        profit = self._books.profit(known.prices)
         ledger = known.risk.observe(at.date().isoformat(), profit, known.config.capital, self._limits, at)
         before, known.risk = known.risk, ledger
         if ledger == before:

@@ -34,6 +34,8 @@ class Situation:
     prices: dict[str, Decimal] = field(default_factory=dict)
     data_halts: dict[str, str] = field(default_factory=dict)
     """Why a symbol's data cannot be trusted, by symbol."""
+    data_failure: str | None = None
+    """Why the bot as a whole has no data to trade by, or None."""
     untradable: dict[str, str] = field(default_factory=dict)
     """Why the broker does not trade a symbol, by symbol."""
     broker_connected: bool = False
@@ -86,6 +88,8 @@ class Situation:
             return "Deleted", "the TradingBot is being deleted"
         if self.halted_by_reconciliation:
             return "ReconciliationFailed", "the books differ from the broker's"
+        if self.data_failure is not None:
+            return "DataQuality", self.data_failure
         return None
 
     def reducing_reason(self) -> tuple[str, str] | None:

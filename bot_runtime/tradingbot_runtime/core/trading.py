@@ -12,21 +12,19 @@ from typing import Any, Final
 
 import pandas as pd
 
-from tradingbot_api import OrderKind, Timeframe
+from tradingbot_api import OrderKind
 from tradingbot_runtime.core import commands as do
 from tradingbot_runtime.core import events as seen
 from tradingbot_runtime.core.allocator import Execution, allocate
-from tradingbot_runtime.core.bars import usable_closes
 from tradingbot_runtime.core.books import Books
 from tradingbot_runtime.core.desk import Desk
+from tradingbot_runtime.core.quality import BAR_MINUTES, Observed, Verdict, judge
 from tradingbot_runtime.core.risk_watch import RiskWatch
 from tradingbot_runtime.core.situation import Situation
 from tradingbot_runtime.core.values import MarketClock, Now
 from tradingbot_runtime.strategies.contract import Strategy
 
 CHECKPOINT: Final = "trading"
-
-_MINUTES: Final = {Timeframe.MIN_1: 1, Timeframe.MIN_5: 5, Timeframe.MIN_15: 15, Timeframe.HOUR_1: 60}
 
 
 class Trading:
@@ -93,7 +91,7 @@ class Trading:
             return None
         if self._asked_for is not None:
             return f"asked: {self._asked_for}"
-        minutes = _MINUTES.get(self._known.config.timeframe)
+        minutes = BAR_MINUTES.get(self._known.config.timeframe)
         if minutes is None:
             bar = f"before {clock.timestamp.date()}"  # the last session's bar, once in this session
         else:
@@ -115,18 +113,46 @@ class Trading:
         else:
             self._last_bar = bar
         self.last_bar_at = event.bar_at
-        usable, bad = usable_closes({s: f for s, f in event.frames.items() if s in self._symbols}, self._symbols)
-        self._known.prices.update({symbol: price for symbol, (price, _) in usable.items()})
         # Durable with the orders it leads to: a restart never evaluates the same bar a second time.
         commands: list[do.Command] = [do.Journal("bar", {"bar": bar}, (self._checkpoint(),))]
-        for symbol, reason in sorted(bad.items()):
-            self._known.counters["bars", "rejected"] += 1
-            commands.append(do.Notice("warning", "data_quality", f"{symbol}: {reason}"))
+        verdict = judge(
+            Observed(
+                frames=event.frames,
+                at=event.as_of or now.market or now.machine,
+                market_open=self._known.market_is_open,
+                sessions=event.sessions,
+                quotes=event.quotes,
+            ),
+            self._symbols,
+            self._known.config.timeframe,
+            self._known.config.data_quality,
+        )
+        commands += self._take_in(verdict)
         commands += self._risk.observe()
-        weights = self._weights({symbol: frame for symbol, (_, frame) in usable.items()})
+        weights = self._weights(verdict.frames)
         if weights is None:
             return [*commands, do.Notice("error", "strategy_failed", self._known.strategy_error or "")]
         return commands + self._trade(weights, now)
+
+    def _take_in(self, verdict: Verdict) -> list[do.Command]:
+        """Prices of good symbols; a halt, once said, for each bad one, and for the bot when too many are bad."""
+        known = self._known
+        known.prices.update(verdict.prices)
+        known.counters["bars", "rejected"] += len(verdict.bad)
+        commands: list[do.Command] = [
+            do.Notice("warning", "data_quality", f"{symbol}: {reason}")
+            for symbol, reason in sorted(verdict.bad.items())
+            if known.data_halts.get(symbol, "").partition(":")[0] != reason.partition(":")[0]
+        ]
+        known.data_halts = dict(verdict.bad)
+        too_many = verdict.bad_percent() > known.config.data_quality.max_bad_symbols_percent
+        if too_many != (known.data_failure is not None):
+            names = ", ".join(sorted(verdict.bad))
+            known.data_failure = f"the data of {names} cannot be trusted" if too_many else None
+            kind = "data_halt" if too_many else "data_resume"
+            commands.append(do.Journal(kind, {"bad": json.dumps(verdict.bad, sort_keys=True)}))
+            commands.append(do.Notice("error" if too_many else "info", kind, known.data_failure or "good data again"))
+        return commands
 
     def _checkpoint(self) -> do.PutCheckpoint:
         document = {"last_bar": self._last_bar, "last_request": self._last_request}

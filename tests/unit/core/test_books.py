@@ -2,13 +2,10 @@
 
 from decimal import Decimal
 
-import pandas as pd
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from builders import OPEN, UID, a_position, a_snapshot, a_word, an_order, bars
-from tradingbot_runtime.core.bars import defect, usable_closes
+from builders import OPEN, UID, a_position, a_snapshot, a_word, an_order
 from tradingbot_runtime.core.kill import KillState, confirm, is_open
 from tradingbot_runtime.core.orders import Fill, OrderState, client_order_id_prefix
 from tradingbot_runtime.core.portfolio import Portfolio
@@ -39,30 +36,6 @@ def test_the_average_price_is_of_what_is_left() -> None:
 
 def test_a_holding_without_a_price_counts_at_cost() -> None:
     assert Portfolio.of([a_fill("10", "100")]).value({}) == 1000
-
-
-@pytest.mark.parametrize(
-    ("spoil", "name"),
-    [
-        (lambda f: f.drop(columns="volume"), "missing_columns"),
-        (lambda f: pd.concat([f, f.tail(1)]), "duplicate_timestamps"),
-        (lambda f: f.iloc[::-1], "non_monotonic_index"),
-        (lambda f: f.assign(close=float("nan")), "null_values"),
-        (lambda f: f.assign(low=0.0), "non_positive_prices"),
-        (lambda f: f.assign(volume=-1.0), "negative_volume"),
-        (lambda f: f.assign(high=1.0), "invalid_ohlc_bounds"),
-        (lambda f: f, None),
-    ],
-)
-def test_each_defect_of_bars_has_its_name(spoil, name: str | None) -> None:  # type: ignore[no-untyped-def]
-    assert defect(spoil(bars({"AAPL": [100, 101, 102]})["AAPL"])) == name
-
-
-def test_a_bad_symbol_is_left_out_and_the_others_stay() -> None:
-    frames = bars({"AAPL": [100, 101], "MSFT": [-1, 2]}) | {"NVDA": pd.DataFrame()}
-    good, bad = usable_closes(frames, frozenset({"AAPL", "MSFT", "NVDA", "TSLA"}))
-    assert {symbol: close for symbol, (close, _) in good.items()} == {"AAPL": Decimal("101.0")}
-    assert bad == {"MSFT": "non_positive_prices", "NVDA": "no_data", "TSLA": "no_data"}
 
 
 def test_differences_of_positions_by_their_class() -> None:

