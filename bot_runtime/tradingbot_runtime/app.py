@@ -28,6 +28,7 @@ from tradingbot_runtime.core.engine import Engine
 from tradingbot_runtime.core.values import BrokerOrder, BrokerSnapshot, Now
 from tradingbot_runtime.ops import logs
 from tradingbot_runtime.ops.metrics import Metrics
+from tradingbot_runtime.recording import Recorder
 from tradingbot_runtime.state import Database, StateFailure
 
 MAX_WAITING_EVENTS: Final = 10_000
@@ -70,8 +71,10 @@ class Decisions:
         database: Database,
         metrics: Metrics,
         machine_clock: Callable[[], datetime],
+        recorder: Recorder | None = None,
     ) -> None:
         self._engine = engine
+        self._recorder = recorder
         self._database = database
         self._metrics = metrics
         self._machine_clock = machine_clock
@@ -88,6 +91,8 @@ class Decisions:
         now = self.now()
         self._metrics.events.labels(type(event).__name__).inc()
         commands = self._engine.handle(event, now)
+        if self._recorder is not None:
+            self._recorder.record(event, now, commands)
         entries = [command for command in commands if isinstance(command, do.Journal)]
         rest: list[do.Command] = [command for command in commands if not isinstance(command, do.Journal)]
         if entries:
@@ -286,6 +291,7 @@ class App:
         rng: random.Random,
         machine_clock: Callable[[], datetime] | None = None,
         timings: Timings | None = None,
+        recorder: Recorder | None = None,
     ) -> None:
         self._config = config
         self._engine = engine
@@ -298,7 +304,7 @@ class App:
         self._heartbeat = time.monotonic()
         self._failure: StateFailure | None = None
         self.metrics = Metrics(lambda: engine.counters)
-        self._decisions = Decisions(engine, database, self.metrics, self._machine_clock)
+        self._decisions = Decisions(engine, database, self.metrics, self._machine_clock, recorder)
         self._errands = Errands(broker, engine, config, self.metrics, self._decisions.now)
         self._events = EventQueue()
         self._orders: asyncio.Queue[Sent] = asyncio.Queue(MAX_WAITING_ORDERS)
