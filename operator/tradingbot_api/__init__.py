@@ -36,6 +36,7 @@ from tradingbot_api.runtime_report import (
     TerminationMessage,
     TradingState,
 )
+from tradingbot_api.session_report import ClosedSession, ClosedSessions, ReconciliationCounts, SessionReport
 from tradingbot_api.tradingbot import (
     DataQualitySpec,
     ExecutionSpec,
@@ -75,6 +76,8 @@ __all__ = [
     "BrokerEnvironment",
     "BrokerProvider",
     "BrokerUse",
+    "ClosedSession",
+    "ClosedSessions",
     "Condition",
     "ConditionStatus",
     "DataQualitySpec",
@@ -88,10 +91,12 @@ __all__ = [
     "OrderKind",
     "OrderReport",
     "PositionReport",
+    "ReconciliationCounts",
     "ReconciliationReport",
     "RiskLimits",
     "RuntimeConfig",
     "RuntimeReport",
+    "SessionReport",
     "StorageReclaim",
     "StorageSpec",
     "StrategySpec",

@@ -13,6 +13,7 @@ from typing import Final, TypeVar
 
 from tradingbot_api import RuntimeConfig
 from tradingbot_runtime.core import commands as do
+from tradingbot_runtime.core.execution_tally import ExecutionTally
 from tradingbot_runtime.core.orders import (
     UNANSWERED,
     Fill,
@@ -31,6 +32,7 @@ TERMINAL_ORDERS_KEPT: Final = 1000
 LOOKBACK_OF_SNAPSHOT: Final = timedelta(days=1)
 
 _ZERO = Decimal(0)
+_ENDED_AT_BROKER = frozenset({OrderState.FILLED, OrderState.CANCELED, OrderState.EXPIRED})
 Word = TypeVar("Word", bound=StrEnum)
 
 
@@ -47,6 +49,8 @@ class Books:
         """Every order that is not terminal, and the last that are, oldest first."""
         self.portfolio = Portfolio.of(recovered.fills)
         """What the bot holds."""
+        self.tally = ExecutionTally()
+        """How well orders were carried out since this process started."""
         self.income = _ZERO
         """Dividends received on what the bot held, in account currency."""
         self.filled_orders = sum(1 for order in recovered.orders if order.state is OrderState.FILLED)
@@ -173,6 +177,10 @@ class Books:
         detail = {"client_order_id": order.client_order_id, "state": order.state.value, "source": source}
         before = self.orders.get(order.client_order_id)
         self._remember(order)
+        if order.broker_id and not order.parent_id and (before is None or before.broker_id is None):
+            self._counters["orders", "reached"] += 1
+        if order.state in _ENDED_AT_BROKER and (before is None or not before.is_terminal):
+            self.tally.add_end(order)
         if order.state is OrderState.FILLED and (before is None or before.state is not OrderState.FILLED):
             self.filled_orders += 1
             self._counters["orders", "filled"] += 1
@@ -182,6 +190,7 @@ class Books:
             changes += (do.PutFill(fill),)
             detail |= {"filled": str(fill.signed_qty), "price": str(fill.price)}
             self._counters["fills", order.side.value] += 1
+            self.tally.add_fill(order, fill)
         if order.is_terminal:
             self._forget_old_orders()
         return do.Journal("order", detail, changes)

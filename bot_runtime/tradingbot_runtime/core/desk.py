@@ -80,6 +80,7 @@ class Desk:
         self._in_flight.add(order.client_order_id)
         self._unreflected[order.client_order_id] = None
         self._sent_at.append(now.machine)
+        self._counters["operations", "submit"] += 1
         return self._books.decided(order)
 
     def _gate(self, now: Now, without: Order | None = None) -> Gate:
@@ -160,6 +161,7 @@ class Desk:
             return []
         self._cancels_asked[order.client_order_id] = now.machine
         self._counters["orders", "cancel_asked"] += 1
+        self._counters["operations", "cancel"] += 1
         return [do.CancelOrder(order.client_order_id, order.broker_id)]
 
     def cancel_all(self, now: Now) -> list[do.Command]:
@@ -274,6 +276,7 @@ class Desk:
         if order.state is OrderState.IN_DOUBT:
             return [ask]
         self._counters["orders", "in_doubt"] += 1
+        self._counters["operational_errors", "submit"] += 1
         doubtful = replace(order, state=OrderState.IN_DOUBT)
         return [
             self._books.record(doubtful, None, f"in doubt: {message}"),

@@ -28,6 +28,8 @@ from tradingbot_runtime.core.report import (
 from tradingbot_runtime.core.risk import CHECKPOINT as RISK_CHECKPOINT
 from tradingbot_runtime.core.risk import RiskLedger
 from tradingbot_runtime.core.risk_watch import RiskWatch
+from tradingbot_runtime.core.sessions import CHECKPOINT as SESSION_CHECKPOINT
+from tradingbot_runtime.core.sessions import Sessions, shadow_of
 from tradingbot_runtime.core.shutdown import Shutdown
 from tradingbot_runtime.core.situation import Situation
 from tradingbot_runtime.core.trading import CHECKPOINT as TRADING_CHECKPOINT
@@ -58,11 +60,21 @@ class Engine:
         self._books = Books(config, recovered, self.counters)
         self._desk = Desk(self._known, self._books)
         self._risk = RiskWatch(self._known, self._books)
-        self._trading = Trading(
-            self._known, self._books, self._desk, self._risk, strategy, recovered.checkpoints.get(TRADING_CHECKPOINT)
-        )
         corporate = CorporateActions(self._known, self._books, recovered.checkpoints.get(CORPORATE_CHECKPOINT))
         self._reconciliation = Reconciliation(self._known, self._books, self._desk, corporate)
+        session = recovered.checkpoints.get(SESSION_CHECKPOINT)
+        shadow = shadow_of(session)
+        self._sessions = Sessions(self._known, self._books, self._reconciliation, shadow, session, recovered)
+        self._trading = Trading(
+            self._known,
+            self._books,
+            self._desk,
+            self._risk,
+            self._sessions,
+            shadow,
+            strategy,
+            recovered.checkpoints.get(TRADING_CHECKPOINT),
+        )
         self._shutdown = Shutdown(self._known, self._books, self._desk, self._reconciliation)
 
     # ------------------------------------------------------------------ what others may ask
@@ -117,6 +129,7 @@ class Engine:
                 self._known.stream_connected = True
                 return self._reconciliation.ask("stream connected", now, force=True)
             case seen.StreamLost(reason):
+                self.counters["operational_errors", "stream"] += 1
                 self._known.stream_connected = self._known.books_current = False
                 return [do.Notice("warning", "stream_lost", reason)]
             case seen.PauseSeen(paused):
@@ -135,13 +148,18 @@ class Engine:
     def _on_clock(self, clock: MarketClock, now: Now) -> list[do.Command]:
         self._known.clock = clock
         self._known.broker_connected = True
-        return self._reconciliation.when_due(now) + self._trading.on_clock(clock)
+        return [
+            *self._sessions.on_clock(clock, now),
+            *self._reconciliation.when_due(now),
+            *self._trading.on_clock(clock),
+        ]
 
     def _on_snapshot(self, snapshot: BrokerSnapshot, asked_at: datetime | None, now: Now) -> list[do.Command]:
         self._desk.figures_read(snapshot.figures, asked_at)
         return [
             *self._reconciliation.on_snapshot(snapshot, now),
             *self._risk.on_snapshot(snapshot),
+            *self._sessions.on_snapshot(now),
             *self._shutdown.on_snapshot(snapshot, now),
         ]
 

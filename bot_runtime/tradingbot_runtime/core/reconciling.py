@@ -63,6 +63,7 @@ class Reconciliation:
         if self._under_way and not force:
             return []
         self._under_way = True
+        self._known.counters["operations", "snapshot"] += 1
         self._asked_at = now.machine
         self._asked_at_market = self._known.market
         activities_since = self._corporate.ask_since() if self._wants_activities() else None
@@ -101,6 +102,7 @@ class Reconciliation:
         """The broker's books could not be read: counts as unclean."""
         self._under_way = False
         self._known.broker_connected = False
+        self._known.counters["operational_errors", "snapshot"] += 1
         commands = self._conclude("Failed", (Difference("fetch_failed", "broker", "", reason),), now)
         return [*commands, do.Notice("warning", "reconciliation_failed", reason)]
 

@@ -20,6 +20,8 @@ from tradingbot_runtime.core.books import Books
 from tradingbot_runtime.core.desk import Desk
 from tradingbot_runtime.core.quality import BAR_MINUTES, Observed, Verdict, judge
 from tradingbot_runtime.core.risk_watch import RiskWatch
+from tradingbot_runtime.core.sessions import Sessions
+from tradingbot_runtime.core.shadow import Shadow
 from tradingbot_runtime.core.situation import Situation
 from tradingbot_runtime.core.values import MarketClock, Now
 from tradingbot_runtime.strategies.contract import Strategy
@@ -36,6 +38,8 @@ class Trading:
         books: Books,
         desk: Desk,
         risk: RiskWatch,
+        sessions: Sessions,
+        shadow: Shadow,
         strategy: Strategy[Any],
         checkpoint: str | None = None,
     ) -> None:
@@ -45,6 +49,8 @@ class Trading:
         self._books = books
         self._desk = desk
         self._risk = risk
+        self._sessions = sessions
+        self._shadow = shadow
         self._strategy = strategy
         self._symbols = frozenset(config.symbols)
         self._execution = Execution(
@@ -68,6 +74,7 @@ class Trading:
         if self._known.not_ready_reason() is not None:
             return []
         self._reading_bar = bar
+        self._known.counters["operations", "bars"] += 1
         return [do.ReadBars()]
 
     def on_evaluation_asked(self, request: str) -> list[do.Command]:
@@ -80,6 +87,7 @@ class Trading:
     def on_bars_failed(self, reason: str) -> list[do.Command]:
         """The bars could not be read: the next clock asks again."""
         self._reading_bar = None
+        self._known.counters["operational_errors", "bars"] += 1
         return [do.Notice("warning", "bars_failed", reason)]
 
     def _may_evaluate(self) -> bool:
@@ -113,8 +121,12 @@ class Trading:
         else:
             self._last_bar = bar
         self.last_bar_at = event.bar_at
+        commands = self._evaluate(event, now)
         # Durable with the orders it leads to: a restart never evaluates the same bar a second time.
-        commands: list[do.Command] = [do.Journal("bar", {"bar": bar}, (self._checkpoint(),))]
+        evaluated = do.Journal("bar", {"bar": bar}, (self._checkpoint(), self._sessions.checkpoint()))
+        return [evaluated, *commands]
+
+    def _evaluate(self, event: seen.BarsClosed, now: Now) -> list[do.Command]:
         verdict = judge(
             Observed(
                 frames=event.frames,
@@ -127,7 +139,7 @@ class Trading:
             self._known.config.timeframe,
             self._known.config.data_quality,
         )
-        commands += self._take_in(verdict)
+        commands = self._take_in(verdict)
         commands += self._risk.observe()
         weights = self._weights(verdict.frames)
         if weights is None:
@@ -161,6 +173,7 @@ class Trading:
     def _weights(self, frames: Mapping[str, pd.DataFrame]) -> dict[str, Decimal] | None:
         if not frames:
             return {}
+        self._known.counters["operations", "strategy"] += 1
         try:
             row = self._strategy.targets(frames).iloc[-1]
             weights = {str(symbol): float(weight) for symbol, weight in row.items() if not math.isnan(float(weight))}
@@ -168,18 +181,21 @@ class Trading:
             # A user's own code: whatever it raises stops this bot's trading, never its bookkeeping.
             self._known.strategy_error = f"{type(error).__name__}: {error}"
             self._known.counters["strategy", "failed"] += 1
+            self._known.counters["operational_errors", "strategy"] += 1
             return None
         self._known.strategy_error = None
         self._known.counters["strategy", "evaluated"] += 1
         return {symbol: Decimal(str(round(weight, 6))) for symbol, weight in weights.items() if math.isfinite(weight)}
 
     def _trade(self, weights: Mapping[str, Decimal], now: Now) -> list[do.Command]:
+        known = self._known
+        self._shadow.follow(weights, known.prices, known.config.capital, self._execution, now.market or now.machine)
         allocation = allocate(
             weights,
-            self._known.prices,
+            known.prices,
             self._books.portfolio,
             self._books.open_by_symbol(),
-            self._known.config.capital,
+            known.config.capital,
             self._execution,
         )
         commands: list[do.Command] = []

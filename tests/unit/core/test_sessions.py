@@ -1,0 +1,184 @@
+"""A session's record: what was covered, traded and earned, closed once, the same after a restart in its middle."""
+
+import json
+from dataclasses import replace
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+from builders import OPEN, a_clock, a_config, a_position, a_snapshot, a_word, at, bars
+from tradingbot_api import SessionReport
+from tradingbot_runtime.core import commands as do
+from tradingbot_runtime.core import events as seen
+from tradingbot_runtime.core.engine import Engine
+from tradingbot_runtime.core.orders import Fill, Order
+from tradingbot_runtime.core.records import PutSession
+from tradingbot_runtime.core.recovered import Recovered
+from tradingbot_runtime.core.values import BrokerPosition, MarketClock
+from tradingbot_runtime.strategies.momentum import Momentum
+
+RISING = {"AAPL": [100, 101, 103], "MSFT": [300, 299, 298]}
+CLOSE = 390.0
+
+
+class Day:
+    """A bot in one session, with a volume that survives it."""
+
+    def __init__(self, volume: "Day | None" = None) -> None:
+        self.orders: dict[str, Order] = dict(volume.orders) if volume else {}
+        self.fills: list[Fill] = list(volume.fills) if volume else []
+        self.checkpoints: dict[str, str] = dict(volume.checkpoints) if volume else {}
+        self.closed: list[SessionReport] = list(volume.closed) if volume else []
+        recovered = Recovered(tuple(self.orders.values()), tuple(self.fills), None, self.checkpoints)
+        self.engine = Engine(a_config(), Momentum.from_parameters({"lookback": 2, "max_weight": 0.2}), recovered)
+        self.second = volume.second + 60 if volume else 0.0
+        self.minute = volume.minute if volume else -5.0
+
+    def tell(self, event: seen.Event, seconds: float = 1) -> list[do.Command]:
+        self.second += seconds
+        commands = self.engine.handle(event, at(self.second, self.minute))
+        for command in commands:
+            for change in command.changes if isinstance(command, do.Journal) else ():
+                match change:
+                    case do.PutOrder(order):
+                        self.orders[order.client_order_id] = order
+                    case do.PutFill(fill):
+                        self.fills.append(fill)
+                    case do.PutCheckpoint(name, document):
+                        self.checkpoints[name] = document
+                    case PutSession(session):
+                        self.closed.append(SessionReport.model_validate(json.loads(session.payload)))
+        return commands
+
+    def clock(self, minute: float, seconds: float = 1) -> list[do.Command]:
+        self.minute = minute
+        clock = a_clock(minute, is_open=0 <= minute % 1440 < CLOSE)
+        days = int(minute // 1440)
+        return self.tell(
+            seen.ClockRead(MarketClock(clock.timestamp, clock.is_open, clock.next_open, a_close(days))), seconds
+        )
+
+    def start(self, *positions: BrokerPosition) -> "Day":
+        self.clock(self.minute)
+        self.tell(seen.StreamConnected())
+        self.snapshot(*positions)
+        return self
+
+    def snapshot(self, *positions: BrokerPosition) -> list[do.Command]:
+        return self.tell(seen.SnapshotTaken(a_snapshot(positions), at(self.second).machine))
+
+    def run(self, first: float, last: float, step: float = 5) -> None:
+        minute = first
+        while minute <= last:
+            self.clock(minute)
+            minute += step
+
+    def trade(self, price: str = "103.51") -> Order:
+        moment = OPEN + timedelta(minutes=self.minute)
+        commands = self.tell(seen.BarsClosed(moment - timedelta(minutes=5), bars(RISING, moment), moment))
+        (order,) = [command.order for command in commands if isinstance(command, do.SubmitOrder)]
+        self.tell(seen.SubmitAcknowledged(a_word(order, "new")))
+        self.tell(seen.TradeUpdate("fill", a_word(order, "filled", str(order.qty), price)))
+        return order
+
+
+def a_close(days: int) -> Any:
+    return OPEN + timedelta(days=days, minutes=CLOSE)
+
+
+def worth(price: str, qty: str = "19") -> BrokerPosition:
+    return replace(a_position("AAPL", qty, price), market_value=Decimal(qty) * Decimal(price))
+
+
+def a_traded_day() -> Day:
+    day = Day().start()
+    day.run(0, 10)
+    day.trade()
+    day.run(15, 385)
+    return day
+
+
+def test_a_session_is_closed_once_after_its_books_were_compared() -> None:
+    day = a_traded_day()
+    assert any(isinstance(command, do.TakeSnapshot) for command in day.clock(CLOSE))
+    assert day.closed == []
+    day.snapshot(worth("110"))
+    day.clock(CLOSE + 5)
+    day.snapshot(worth("110"))
+    (report,) = day.closed
+    assert (report.session, report.closed_normally, report.starts) == ("2026-03-02", True, 1)
+    assert report.coverage_percent == 100
+    assert (report.orders, report.filled_orders, report.fills, report.rejected_orders) == (1, 1, 1, 0)
+    assert report.pnl == (Decimal("110") - Decimal("103.51")) * 19
+    assert report.return_percent == (report.pnl / 100).quantize(Decimal("0.0001"))
+    assert report.shadow_return_percent == Decimal("1.33")  # 19 shares from 103 to 110 on 10,000
+    assert report.slippage_bps == Decimal("49.51")  # 51 cents on 103 dollars
+    assert report.fill_rate_percent == 100
+    assert report.turnover == Decimal("1966.69")
+    assert report.operations > 0
+
+
+def test_a_restart_in_the_middle_changes_what_was_traded_in_nothing() -> None:
+    first = Day().start()
+    first.run(0, 10)
+    first.trade()
+    first.run(15, 195)
+    again = Day(first).start(worth("103.51"))
+    again.run(200, 385)
+    again.clock(CLOSE)
+    again.snapshot(worth("110"))
+    (report,) = again.closed
+    whole = a_traded_day()
+    whole.clock(CLOSE)
+    whole.snapshot(worth("110"))
+    (same,) = whole.closed
+    fields = ("orders", "filled_orders", "fills", "pnl", "slippage_bps", "turnover", "shadow_return_percent")
+    assert {name: getattr(report, name) for name in fields} == {name: getattr(same, name) for name in fields}
+    assert report.starts == 2
+    assert 95 < report.coverage_percent < 100
+
+
+def test_time_without_the_broker_is_not_covered() -> None:
+    day = Day().start()
+    day.run(0, 100)
+    day.tell(seen.StreamLost("reset"))
+    day.run(105, 200)
+    day.tell(seen.StreamConnected())
+    day.snapshot()
+    day.run(205, 385)
+    day.clock(CLOSE)
+    day.snapshot()
+    assert 70 < day.closed[0].coverage_percent < 75
+    assert day.closed[0].operational_errors == 1
+
+
+def test_a_long_silence_of_the_machine_is_not_covered() -> None:
+    day = Day().start()
+    day.run(0, 100)
+    day.clock(300, seconds=31)
+    day.run(305, 385)
+    day.clock(CLOSE)
+    day.snapshot()
+    assert 45 < day.closed[0].coverage_percent < 50
+
+
+def test_a_session_whose_end_was_not_seen_is_closed_as_such_when_the_next_one_comes() -> None:
+    day = Day().start()
+    day.run(0, 100)
+    later = Day(day)
+    later.minute = 1440
+    later.start()
+    later.run(1441, 1450)
+    (report,) = later.closed
+    assert (report.session, report.closed_normally) == ("2026-03-02", False)
+    assert report.coverage_percent < 30
+
+
+def test_the_coverage_of_a_bot_that_starts_late_counts_from_there() -> None:
+    day = Day()
+    day.minute = 195
+    day.start()
+    day.run(195, 385)
+    day.clock(CLOSE)
+    day.snapshot()
+    assert day.closed[0].coverage_percent == 50
