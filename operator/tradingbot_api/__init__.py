@@ -15,6 +15,7 @@ from tradingbot_api.broker_account import (
 )
 from tradingbot_api.conditions import Condition, ConditionStatus
 from tradingbot_api.group import (
+    ACKNOWLEDGE_ANNOTATION,
     API_VERSION,
     GROUP,
     KILL_ANNOTATION,
@@ -39,14 +40,17 @@ from tradingbot_api.runtime_report import (
 from tradingbot_api.session_report import ClosedSession, ClosedSessions, ReconciliationCounts, SessionReport
 from tradingbot_api.tradingbot import (
     DataQualitySpec,
+    EmailSpec,
     ExecutionSpec,
     IntradayPause,
     Mode,
+    NoticesSpec,
     OnControlPlaneLoss,
     OnDelete,
     OnKill,
     OrderKind,
     RiskLimits,
+    Severity,
     StorageReclaim,
     StorageSpec,
     StrategySpec,
@@ -54,9 +58,11 @@ from tradingbot_api.tradingbot import (
     TradingBot,
     TradingBotSpec,
     TradingBotStatus,
+    WebhookSpec,
 )
 
 __all__ = [
+    "ACKNOWLEDGE_ANNOTATION",
     "API_VERSION",
     "EX_CONFIG",
     "EX_STATE",
@@ -81,10 +87,12 @@ __all__ = [
     "Condition",
     "ConditionStatus",
     "DataQualitySpec",
+    "EmailSpec",
     "ExecutionSpec",
     "IntradayPause",
     "KillReport",
     "Mode",
+    "NoticesSpec",
     "OnControlPlaneLoss",
     "OnDelete",
     "OnKill",
@@ -97,6 +105,7 @@ __all__ = [
     "RuntimeConfig",
     "RuntimeReport",
     "SessionReport",
+    "Severity",
     "StorageReclaim",
     "StorageSpec",
     "StrategySpec",
@@ -106,4 +115,5 @@ __all__ = [
     "TradingBotSpec",
     "TradingBotStatus",
     "TradingState",
+    "WebhookSpec",
 ]

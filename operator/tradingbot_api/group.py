@@ -18,6 +18,9 @@ RUN_NOW_ANNOTATION: Final = f"{GROUP}/run-now"
 RESET_BREAKER_ANNOTATION: Final = f"{GROUP}/reset-breaker"
 """On a TradingBot: closes the circuit breaker once for each new value, after its cool-down. The value is why."""
 
+ACKNOWLEDGE_ANNOTATION: Final = f"{GROUP}/acknowledge-incident"
+"""On a TradingBot: id or name of an incident that a person has seen, for each new value."""
+
 BOT_LABEL: Final = f"{GROUP}/bot"
 """On every child of a TradingBot: the bot's name (at most 40 characters, so always a valid label value)."""
 

@@ -11,6 +11,7 @@ from tradingbot_api.tradingbot import (
     DataQualitySpec,
     ExecutionSpec,
     Mode,
+    NoticesSpec,
     OnControlPlaneLoss,
     OnDelete,
     OnKill,
@@ -86,6 +87,8 @@ class RuntimeConfig(ApiModel):
     """How targets become orders."""
     data_quality: DataQualitySpec = DataQualitySpec()
     """When bars and quotes are not trusted."""
+    notices: NoticesSpec = NoticesSpec()
+    """Who is told of incidents."""
     on_kill: OnKill = OnKill.CANCEL_ORDERS
     """What a kill does."""
     on_delete: OnDelete = OnDelete.CANCEL_ORDERS

@@ -173,6 +173,54 @@ class DataQualitySpec(ApiModel):
     """With more bad symbols than this, in percent of all, the bot halts until a good cycle."""
 
 
+class Severity(StrEnum):
+    """How much something matters."""
+
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+    CRITICAL = "critical"
+
+
+class WebhookSpec(ApiModel):
+    """A receiver of notices over HTTP."""
+
+    url: Annotated[str, Field(pattern=r"^https?://[^\s]+$", max_length=512)]
+    """Gets a POST with a JSON body, an Idempotency-Key, and a bearer token where the account's notices Secret has
+    WEBHOOK_TOKEN."""
+
+
+class EmailSpec(ApiModel):
+    """A mailbox for notices."""
+
+    server: Annotated[str, Field(pattern=r"^[A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?(:[0-9]{1,5})?$", max_length=253)]
+    """HOST or HOST:PORT of the SMTP server; TLS is used where it offers it, and demanded where a password is sent."""
+    sender: Annotated[str, Field(pattern=r"^[^@\s]+@[^@\s]+$", max_length=254)]
+    """The From address."""
+    recipients: Annotated[
+        list[Annotated[str, Field(pattern=r"^[^@\s]+@[^@\s]+$", max_length=254)]], Field(min_length=1, max_length=20)
+    ]
+    """The To addresses."""
+
+
+class NoticesSpec(ApiModel):
+    """Who is told of incidents, and how long they may wait for a person."""
+
+    min_severity: Severity = Severity.WARNING
+    """Notices below it are logged and not sent."""
+    acknowledge_minutes: Annotated[int, Field(ge=1, le=1440)] = 15
+    """Minutes after which an incident that nobody has acknowledged becomes a ticket."""
+    webhook: WebhookSpec | None = None
+    """A receiver over HTTP."""
+    email: EmailSpec | None = None
+    """A mailbox."""
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """Names of the channels that are configured."""
+        return tuple(name for name in ("webhook", "email") if getattr(self, name) is not None)
+
+
 class StorageSpec(ApiModel):
     """The volume that holds the bot's state."""
 
@@ -264,6 +312,8 @@ class TradingBotSpec(ApiModel):
     """How targets become orders."""
     data_quality: DataQualitySpec = DataQualitySpec()
     """When bars and quotes are not trusted."""
+    notices: NoticesSpec = NoticesSpec()
+    """Who is told of incidents."""
     on_kill: OnKill = OnKill.CANCEL_ORDERS
     """CancelOrders cancels open orders and opens nothing; Flatten also closes the bot's positions."""
     on_delete: OnDelete = OnDelete.CANCEL_ORDERS

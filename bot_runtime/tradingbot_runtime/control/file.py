@@ -1,6 +1,7 @@
 """A file as control plane, for a bot without Kubernetes, in YAML or JSON. Read only.
 
-`kill: why`, `paused: true`, `reset-breaker: why`, `run-now: any new value`.
+`kill: why`, `paused: true`, `reset-breaker: why`, `run-now: any new value`,
+`acknowledge-incident: its id or name`.
 """
 
 import asyncio
@@ -55,6 +56,7 @@ class FileControl:
             *self._observed.paused(body.get("paused") is True),
             *self._observed.breaker_reset(_text(body.get("reset-breaker"))),
             *self._observed.evaluation(_text(body.get("run-now"))),
+            *self._observed.acknowledged(_text(body.get("acknowledge-incident"))),
             ControlPlaneSeen(),
         ]
 

@@ -7,13 +7,21 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from tradingbot_api import (
+    ACKNOWLEDGE_ANNOTATION,
     KILL_ANNOTATION,
     PAUSE_ANNOTATION,
     RESET_BREAKER_ANNOTATION,
     RUN_NOW_ANNOTATION,
 )
 from tradingbot_runtime.control.port import ControlEvent
-from tradingbot_runtime.core.events import BotDeleted, BreakerResetAsked, EvaluationAsked, KillSeen, PauseSeen
+from tradingbot_runtime.core.events import (
+    BotDeleted,
+    BreakerResetAsked,
+    EvaluationAsked,
+    IncidentAcknowledged,
+    KillSeen,
+    PauseSeen,
+)
 
 Manifest = Mapping[str, Any]
 
@@ -51,6 +59,10 @@ class Observed:
         """A request for one evaluation, or None where there is none."""
         return [EvaluationAsked(request)] if self._is_new("evaluation", request) and request else []
 
+    def acknowledged(self, incident: str | None) -> list[ControlEvent]:
+        """An incident that a person has seen, or None where there is none."""
+        return [IncidentAcknowledged(incident)] if self._is_new("acknowledged", incident) and incident else []
+
     def _is_new(self, what: str, request: str | None) -> bool:
         known = self._requests.get(what)
         self._requests[what] = request
@@ -75,6 +87,7 @@ class Observed:
             *self.paused(PAUSE_ANNOTATION in annotations or spec.get("paused") is True),
             *self.breaker_reset(_request(annotations, RESET_BREAKER_ANNOTATION)),
             *self.evaluation(_request(annotations, RUN_NOW_ANNOTATION)),
+            *self.acknowledged(_request(annotations, ACKNOWLEDGE_ANNOTATION)),
         ]
 
     def account(self, manifest: Manifest) -> list[ControlEvent]:

@@ -9,6 +9,7 @@ from tradingbot_runtime.core.events import (
     BreakerResetAsked,
     ControlPlaneSeen,
     EvaluationAsked,
+    IncidentAcknowledged,
     KillSeen,
     PauseSeen,
 )
@@ -22,7 +23,14 @@ class ControlPlaneLost:
 
 
 ControlEvent = (
-    KillSeen | PauseSeen | BreakerResetAsked | EvaluationAsked | BotDeleted | ControlPlaneSeen | ControlPlaneLost
+    KillSeen
+    | PauseSeen
+    | BreakerResetAsked
+    | EvaluationAsked
+    | IncidentAcknowledged
+    | BotDeleted
+    | ControlPlaneSeen
+    | ControlPlaneLost
 )
 
 

@@ -5,6 +5,7 @@ portfolio. Whoever runs the engine commits all Journals of one decision together
 """
 
 from collections import Counter
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -15,7 +16,9 @@ from tradingbot_runtime.core.books import Books
 from tradingbot_runtime.core.corporate_actions import CHECKPOINT as CORPORATE_CHECKPOINT
 from tradingbot_runtime.core.corporate_actions import CorporateActions
 from tradingbot_runtime.core.desk import Desk
+from tradingbot_runtime.core.incidents import Incidents
 from tradingbot_runtime.core.reconciling import Reconciliation
+from tradingbot_runtime.core.records import NoticeRecord
 from tradingbot_runtime.core.recovered import Recovered
 from tradingbot_runtime.core.report import (
     account_report,
@@ -76,6 +79,7 @@ class Engine:
             recovered.checkpoints.get(TRADING_CHECKPOINT),
         )
         self._shutdown = Shutdown(self._known, self._books, self._desk, self._reconciliation)
+        self._incidents = Incidents(self._known, self._books, recovered)
 
     # ------------------------------------------------------------------ what others may ask
 
@@ -92,6 +96,10 @@ class Engine:
     def may_send(self, order_id: str) -> bool:
         """Whether a journaled order may still leave: asked at the last moment before it is sent."""
         return self._desk.may_send(order_id)
+
+    def notices_due(self, now: Now) -> Sequence[NoticeRecord]:
+        """Notices to be delivered now; what came of it comes back as NoticeDelivered or NoticeUndelivered."""
+        return self._incidents.due(now)
 
     # ------------------------------------------------------------------ the one entry
 
@@ -142,8 +150,14 @@ class Engine:
                 return self._shutdown.on_deleted(now)
             case seen.ControlPlaneSeen():
                 return self._shutdown.on_control_plane_seen(now)
+            case seen.IncidentAcknowledged(incident, by):
+                return self._incidents.on_acknowledged(incident, by, now)
+            case seen.NoticeDelivered(notice_id):
+                return self._incidents.on_delivered(notice_id, now)
+            case seen.NoticeUndelivered(notice_id, error):
+                return self._incidents.on_undelivered(notice_id, error, now)
             case seen.Tick():
-                return self._shutdown.on_tick(now)
+                return self._shutdown.on_tick(now) + self._incidents.on_tick(now)
 
     def _on_clock(self, clock: MarketClock, now: Now) -> list[do.Command]:
         self._known.clock = clock

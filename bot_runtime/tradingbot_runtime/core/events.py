@@ -151,6 +151,29 @@ class BreakerResetAsked:
 
 
 @dataclass(frozen=True)
+class IncidentAcknowledged:
+    """A person has seen an incident, named by its id or its name; `by` is who or why."""
+
+    incident: str
+    by: str = ""
+
+
+@dataclass(frozen=True)
+class NoticeDelivered:
+    """The receiver has taken a notice."""
+
+    notice_id: str
+
+
+@dataclass(frozen=True)
+class NoticeUndelivered:
+    """An attempt to deliver a notice failed."""
+
+    notice_id: str
+    error: str
+
+
+@dataclass(frozen=True)
 class EvaluationAsked:
     """A person asks for one evaluation at once; `request` tells one asking from another."""
 
@@ -191,6 +214,9 @@ Event = (
     | PauseSeen
     | BreakerResetAsked
     | EvaluationAsked
+    | IncidentAcknowledged
+    | NoticeDelivered
+    | NoticeUndelivered
     | BotDeleted
     | ControlPlaneSeen
     | Tick

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from tradingbot_runtime.core.kill import KillState
 from tradingbot_runtime.core.orders import Fill, Order
+from tradingbot_runtime.core.records import IncidentRecord, NoticeRecord
 
 
 @dataclass(frozen=True)
@@ -19,3 +20,9 @@ class Recovered:
     """The kill in force."""
     checkpoints: Mapping[str, str] = field(default_factory=dict)
     """The engine's own small documents, by name."""
+    incidents: tuple[IncidentRecord, ...] = ()
+    """Incidents that are not resolved, oldest first."""
+    notices: tuple[NoticeRecord, ...] = ()
+    """Notices that wait for an attempt, oldest first."""
+    dead_letters: int = 0
+    """Notices that could not be delivered and were not taken up since."""
