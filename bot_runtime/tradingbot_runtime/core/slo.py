@@ -93,7 +93,8 @@ def _since(before: datetime | None, lost: bool, now: Now) -> datetime | None:
 
 
 def _seconds(since: datetime | None, now: Now) -> float:
-    return 0.0 if since is None else (now.machine - since) / timedelta(seconds=1)
+    # Just lost is already more than there: an incident that was open does not end in its first moment.
+    return 0.0 if since is None else max((now.machine - since) / timedelta(seconds=1), 0.001)
 
 
 def _flag(holds: object) -> float:
