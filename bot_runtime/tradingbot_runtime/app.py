@@ -28,6 +28,8 @@ from tradingbot_runtime.core.engine import Engine
 from tradingbot_runtime.core.values import BrokerOrder, BrokerSnapshot, Now
 from tradingbot_runtime.ops import logs
 from tradingbot_runtime.ops.metrics import Metrics
+from tradingbot_runtime.ops.mirror import Mirror
+from tradingbot_runtime.ops.notices import Deliverer, Delivery, NoticeSecrets
 from tradingbot_runtime.recording import Recorder
 from tradingbot_runtime.state import Database, StateFailure
 
@@ -72,9 +74,11 @@ class Decisions:
         metrics: Metrics,
         machine_clock: Callable[[], datetime],
         recorder: Recorder | None = None,
+        mirror: Mirror | None = None,
     ) -> None:
         self._engine = engine
         self._recorder = recorder
+        self._mirror = mirror
         self._database = database
         self._metrics = metrics
         self._machine_clock = machine_clock
@@ -102,6 +106,8 @@ class Decisions:
             except StateFailure as failure:
                 cancels = [command for command in rest if isinstance(command, do.CancelOrder)]
                 raise CommitFailed(failure, cancels) from failure
+            if self._mirror is not None:
+                self._mirror.write(entries, now)
         return rest
 
 
@@ -292,6 +298,8 @@ class App:
         machine_clock: Callable[[], datetime] | None = None,
         timings: Timings | None = None,
         recorder: Recorder | None = None,
+        mirror: Mirror | None = None,
+        deliverer: Deliverer | None = None,
     ) -> None:
         self._config = config
         self._engine = engine
@@ -304,9 +312,14 @@ class App:
         self._heartbeat = time.monotonic()
         self._failure: StateFailure | None = None
         self.metrics = Metrics(lambda: engine.counters)
-        self._decisions = Decisions(engine, database, self.metrics, self._machine_clock, recorder)
+        self._decisions = Decisions(engine, database, self.metrics, self._machine_clock, recorder, mirror)
         self._errands = Errands(broker, engine, config, self.metrics, self._decisions.now)
         self._events = EventQueue()
+        self._delivery = Delivery(
+            deliverer or Deliverer(config.notices, NoticeSecrets()),
+            lambda: engine.notices_due(self._decisions.now()),
+            self._events.put,
+        )
         self._orders: asyncio.Queue[Sent] = asyncio.Queue(MAX_WAITING_ORDERS)
         self._sending: asyncio.Task[None] | None = None
         self._under_way: set[asyncio.Task[None]] = set()
@@ -354,6 +367,7 @@ class App:
             ("figures", self._repeat(self._timings.figures_seconds, self._errands.figures)),
             ("ticks", self._repeat(self._timings.tick_seconds, _tick)),
             ("orders", self._send_orders()),
+            ("notices", self._delivery.run()),
         )
 
     # ------------------------------------------------------------------ what happens
