@@ -7,7 +7,8 @@ import logging
 import random
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ import pytest
 from builders import OPEN, UID, a_clock, a_config, a_word, an_order, at, bars, figures
 from tradingbot_api import RuntimeConfig, TradingState
 from tradingbot_runtime.app import App, CommitFailed, Decisions, Errands, EventQueue, InOrder, Timings
-from tradingbot_runtime.broker.port import BrokerUnavailable, OrderInDoubt, OrderRejected, Unauthorized
+from tradingbot_runtime.broker.port import BrokerHealth, BrokerUnavailable, OrderInDoubt, OrderRejected, Unauthorized
 from tradingbot_runtime.control.none import NoControl
 from tradingbot_runtime.control.port import ControlEvent, ControlPlaneLost
 from tradingbot_runtime.core import commands as do
@@ -27,10 +28,14 @@ from tradingbot_runtime.core.engine import Engine
 from tradingbot_runtime.core.orders import Order, OrderState
 from tradingbot_runtime.core.recovered import Recovered
 from tradingbot_runtime.core.values import (
+    BrokerActivity,
+    BrokerAsset,
     BrokerFigures,
     BrokerOrder,
     BrokerPosition,
+    BrokerQuote,
     MarketClock,
+    MarketSession,
     Now,
 )
 from tradingbot_runtime.ops.http import CannotListen, StatusServer, Views
@@ -66,19 +71,21 @@ class FakeBroker:
         self._read()
         return a_clock(5.1)
 
-    async def figures(self) -> BrokerFigures:
+    async def figures(self, *, urgent: bool = False) -> BrokerFigures:
         self._read()
         return figures()
 
-    async def positions(self) -> tuple[BrokerPosition, ...]:
+    async def positions(self, *, urgent: bool = False) -> tuple[BrokerPosition, ...]:
         self._read()
         return ()
 
-    async def open_orders(self) -> tuple[BrokerOrder, ...]:
+    async def open_orders(self, *, urgent: bool = False) -> tuple[BrokerOrder, ...]:
         self._read()
         return tuple(order for order in self.taken.values() if order.broker_id not in self.cancelled)
 
-    async def orders_since(self, after: datetime | None, prefix: str) -> tuple[BrokerOrder, ...]:
+    async def orders_since(
+        self, after: datetime | None, prefix: str, *, urgent: bool = False
+    ) -> tuple[BrokerOrder, ...]:
         return tuple(
             a_word(an_order(client_order_id=key), "canceled" if order.broker_id in self.cancelled else "new")
             for key, order in self.taken.items()
@@ -97,6 +104,38 @@ class FakeBroker:
             await self.submit_hangs.wait()
         self.taken[order.client_order_id] = a_word(order, "new")
         return self.taken[order.client_order_id]
+
+    async def order_by_id(self, broker_id: str) -> BrokerOrder | None:
+        return next((order for order in self.taken.values() if order.broker_id == broker_id), None)
+
+    async def replace(self, order: Order, broker_id: str) -> BrokerOrder:
+        await self.cancel(broker_id)
+        return await self.submit(order)
+
+    async def activities(self, after: datetime | None) -> tuple[BrokerActivity, ...]:
+        self._read()
+        return ()
+
+    async def quotes(self, symbols: Sequence[str]) -> Mapping[str, BrokerQuote]:
+        self._read()
+        prices = {symbol: Decimal(str(self.closes[symbol][-1])) for symbol in symbols if symbol in self.closes}
+        return {
+            symbol: BrokerQuote(symbol, price, price, OPEN + timedelta(minutes=5)) for symbol, price in prices.items()
+        }
+
+    async def assets(self, symbols: Sequence[str]) -> Mapping[str, BrokerAsset]:
+        self._read()
+        return {symbol: BrokerAsset(symbol, True, True, True) for symbol in symbols}
+
+    async def sessions(self, first: date, last: date) -> tuple[MarketSession, ...]:
+        self._read()
+        return (MarketSession(OPEN.date(), OPEN, OPEN + timedelta(hours=6.5)),)
+
+    def drop_trade_updates(self, reason: str) -> None:
+        self.streams[-1].set()
+
+    def health(self) -> BrokerHealth:
+        return BrokerHealth()
 
     async def cancel(self, broker_id: str) -> None:
         self.cancelled.append(broker_id)
