@@ -17,6 +17,7 @@ from pydantic import ValidationError
 
 from tradingbot_api import EX_CONFIG, EX_STATE, Mode, RuntimeConfig, TerminationMessage
 from tradingbot_runtime import __version__
+from tradingbot_runtime.state_cli import state_app
 from tradingbot_runtime.strategies.contract import Strategy
 from tradingbot_runtime.strategies.registry import InvalidStrategyParameters, UnknownStrategy, load
 
@@ -30,7 +31,6 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-state_app = typer.Typer(help="Look after the state on a bot's volume.", no_args_is_help=True)
 app.add_typer(state_app, name="state")
 
 
@@ -101,28 +101,6 @@ def check_config(
         f"{config} is right: bot {checked.bot.namespace}/{checked.bot.name} runs {checked.strategy.name}"
         f" on {', '.join(checked.symbols)} ({checked.timeframe.value} bars, {strategy.lookback} of them)"
         f" with {checked.capital} on account {checked.broker.account} in mode {checked.mode.value}"
-    )
-
-
-@state_app.command("verify")
-def verify_state(
-    state: Annotated[Path, typer.Option(help="Directory of the bot's state.", file_okay=False)],
-    mode: Annotated[Mode, typer.Option(help="paper or live.")] = Mode.PAPER,
-) -> None:
-    """Verify a state: the file's pages, the journal's chain, and that the tables are what the journal says.
-
-    Changes nothing, and may run beside the bot. Exit code 65 when the state does not verify.
-    """
-    from tradingbot_runtime.state import StateFailure, verify
-
-    try:
-        found = verify(state, mode.value)
-    except StateFailure as error:
-        _fail(EX_STATE, error.reason, str(error))
-    typer.echo(
-        f"{found.path} verifies: bot {found.bot_uid}, mode {found.mode}, schema {found.schema_version},"
-        f" {found.lines} journal lines, {found.orders} orders, {found.fills} fills"
-        f"{', killed' if found.killed else ''}; last line {found.last_hash[:16]}"
     )
 
 
@@ -213,7 +191,8 @@ def _run(start: _Start) -> None:
 
 async def _serve(start: _Start, database: Any) -> None:
     from tradingbot_runtime.app import App
-    from tradingbot_runtime.broker.alpaca import AlpacaBroker, Credentials
+    from tradingbot_runtime.broker.alpaca import AlpacaBroker
+    from tradingbot_runtime.broker.connection import Credentials
     from tradingbot_runtime.core.engine import Engine
     from tradingbot_runtime.ops import logs
     from tradingbot_runtime.ops.http import CannotListen, StatusServer, Views

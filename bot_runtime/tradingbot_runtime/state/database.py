@@ -1,78 +1,70 @@
 """The state of one bot in one mode: `STATE/<mode>/state.db`. One writer, one thread, one transaction a decision.
 
-Never trades a check for speed: at start-up the file, the journal's chain and every table are verified.
+Never trades a check for speed: a start verifies the file, the journal since its last anchor, and every table.
 """
 
 import contextlib
-import os
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Self
+from typing import Final, Self
 
 from tradingbot_runtime.core.commands import Journal
 from tradingbot_runtime.core.recovered import Recovered
 from tradingbot_runtime.core.values import Now
+from tradingbot_runtime.state.backups import Backup, Backups, backups_directory, complete_backups, newest_that_verifies
 from tradingbot_runtime.state.failures import (
+    StateCorrupt,
     StateFailure,
     StateOfAnotherBot,
-    StateTooNew,
     StateUnwritable,
     corrupt,
-    from_os,
-    from_sqlite,
 )
-from tradingbot_runtime.state.journal import GENESIS, BrokenChain, Fold, Line, check, line_of
-from tradingbot_runtime.state.rows import KEYS, Row, fill_from, kill_from, order_from, row_of
-from tradingbot_runtime.state.schema import APPLICATION_ID, MIGRATIONS, SCHEMA_VERSION
+from tradingbot_runtime.state.files import os_failures_of, sync_directory
+from tradingbot_runtime.state.journal import GENESIS, Anchor, Write, line_of
+from tradingbot_runtime.state.marker import refuse_half_restored
+from tradingbot_runtime.state.migration import create, migrate, transaction
+from tradingbot_runtime.state.reading import (
+    BUSY_SECONDS,
+    check_version,
+    database_path,
+    failures_of,
+    meta_of,
+    rows_of,
+)
+from tradingbot_runtime.state.records import Records
+from tradingbot_runtime.state.retention import ANCHOR_EVERY_LINES, LINES_KEPT
+from tradingbot_runtime.state.rows import fill_from, kill_from, order_from
+from tradingbot_runtime.state.schema import SCHEMA_VERSION, Migration
+from tradingbot_runtime.state.verification import check_everything
+from tradingbot_runtime.state.writing import append_line, drop_row, put_change, put_row, set_meta
 
-_LINE_COLUMNS = "seq, at_machine, at_market, kind, detail, changes, prev_hash, hash"
-_WAL_LIMIT_BYTES = 64 * 1024 * 1024
-_INSERT_LINE = f"INSERT INTO journal ({_LINE_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608 (constants)
-_SELECT_LINES = f"SELECT {_LINE_COLUMNS} FROM journal ORDER BY seq"  # noqa: S608 (constants)
-
-
-def database_path(directory: Path, mode: str) -> Path:
-    """Where the state of a mode is."""
-    return directory / mode / "state.db"
+_SMALLEST_PAGE_BYTES: Final = 512
+_WAL_LIMIT_BYTES: Final = 64 * 1024 * 1024
 
 
 class Database:
     """The open state. Made by `open`; used from one thread."""
 
-    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
-        self._connection = connection
-        self._path = path
-        self._seq, self._hash = self._tip()
+    def __init__(self, connection: sqlite3.Connection, directory: Path, bot_uid: str, mode: str) -> None:
+        self._directory, self._bot_uid, self._mode = directory, bot_uid, mode
+        self._path = database_path(directory, mode)
         self._failure: StateFailure | None = None
+        self._use(connection)
 
     @classmethod
     def open(cls, directory: Path, bot_uid: str, mode: str) -> Self:
-        """Opens or makes the state of a bot. The caller holds the directory's lock.
+        """Opens, makes or migrates the state of a bot. The caller holds the directory's lock.
 
-        Raises StateOfAnotherBot, StateTooNew, StateCorrupt or StateUnwritable.
+        Raises StateOfAnotherBot, StateTooNew, StateCorrupt, RestoreInterrupted or StateUnwritable: whether it can
+        be written is tried, not assumed.
         """
-        path = database_path(directory, mode)
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise from_os(error, path.parent) from error
-        with _failures_of(path):
-            connection = sqlite3.connect(path, timeout=5.0, isolation_level=None)
-            try:
-                _configure(connection, path)
-                _migrate(connection, path, bot_uid, mode)
-                _check_owner(connection, path, bot_uid, mode)
-                database = cls(connection, path)
-            except BaseException:
-                connection.close()
-                raise
-        _make_durable(path)
-        return database
+        with _way_out(directory, mode):
+            return cls(_opened(directory, bot_uid, mode), directory, bot_uid, mode)
 
     @property
     def lines(self) -> int:
-        """How many lines the journal has."""
+        """The number of the journal's last line."""
         return self._seq
 
     @property
@@ -82,8 +74,8 @@ class Database:
 
     def recover(self) -> Recovered:
         """All that was committed, once it is verified. Raises StateCorrupt."""
-        with _failures_of(self._path):
-            check_everything(self._connection, self._path)
+        with _way_out(self._directory, self._mode), failures_of(self._path):
+            check_everything(self._connection, self._path, since_last_anchor=True)
             try:
                 return self._recovered()
             except ValueError as error:
@@ -92,72 +84,100 @@ class Database:
     def commit(self, entries: Sequence[Journal], now: Now) -> None:
         """Writes the lines and their changes in one transaction, on disk when this returns.
 
-        Raises StateUnwritable or StateCorrupt; then nothing of it is written, and nothing will be after it.
+        Raises StateUnwritable or StateCorrupt; then nothing of it is written, and nothing will be until `reopen`.
         """
         if not entries:
             return
-        if self._failure is not None:
-            raise self._failure
-        try:
-            with _failures_of(self._path):
-                self._commit(entries, now)
-        except StateFailure as failure:
-            # Whether the disk kept a failed transaction is not known until the file is opened anew.
-            self._failure = failure
-            raise
+        with self._one_transaction():
+            for entry in entries:
+                writes: list[Write] = []
+                for change in entry.changes:
+                    writes += put_change(self._connection, change, self._seq, self._hash)
+                self._append(entry.kind, entry.detail, writes, now)
+
+    def reopen(self, now: Now) -> Recovered:
+        """Tries again after a failed commit: gives what was committed before it, and journals that it goes on.
+
+        Every engine that saw the failed decision must be replaced by one made of what this returns. Raises
+        StateFailure while the volume is still full, read-only or damaged, and may be called again then.
+        """
+        self._connection.close()
+        with _way_out(self._directory, self._mode):
+            self._use(_opened(self._directory, self._bot_uid, self._mode))
+        recovered = self.recover()
+        failure, self._failure = self._failure, None
+        self.commit([Journal("state_writable_again", {"failed": str(failure or "")})], now)
+        return recovered
+
+    def keep_house(self, backup: Backup, now: Now) -> None:
+        """Anchors the journal at a backup that was just verified, and drops lines beyond what is kept.
+
+        To be called after every backup. Raises as `commit`.
+        """
+        anchor, anchors = backup.anchor, self._anchors()
+        newest = anchors[-1].seq if anchors else 0
+        if anchor is not None and anchor.seq - newest >= ANCHOR_EVERY_LINES and self._has(anchor):
+            with self._one_transaction():
+                put = put_row(self._connection, "anchors", anchor.row())
+                self._append("anchored", {"line": str(anchor.seq), "backup": backup.path.name}, [put], now)
+        behind = [anchor for anchor in anchors if self._seq - anchor.seq >= LINES_KEPT]
+        first = self._first_line()
+        due = next((anchor for anchor in behind if anchor.seq >= first), None)
+        if due is not None:
+            self._drop_through(due, [anchor for anchor in behind if anchor.seq < due.seq], now)
 
     def close(self) -> None:
         """Closes the file; what was committed stays."""
         self._connection.close()
 
-    def _commit(self, entries: Sequence[Journal], now: Now) -> None:
-        seq, prev_hash = self._seq, self._hash
-        self._connection.execute("BEGIN IMMEDIATE")
+    def _use(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self.records = Records(connection, self._path)
+        """Reads what the engine does not keep in memory."""
+        with failures_of(self._path):
+            self._seq, self._hash = self._tip()
+
+    @contextlib.contextmanager
+    def _one_transaction(self) -> Iterator[None]:
+        if self._failure is not None:
+            raise self._failure
+        seq, last_hash = self._seq, self._hash
         try:
-            for entry in entries:
-                line = line_of(entry, now, seq + 1, prev_hash)
-                self._append(line)
-                for change in entry.changes:
-                    self._put(*row_of(change))
-                seq, prev_hash = line.seq, line.hash
-            self._set_meta("tip", f"{seq} {prev_hash}")
-            self._connection.execute("COMMIT")
-        except BaseException:
-            with contextlib.suppress(sqlite3.Error):
-                self._connection.execute("ROLLBACK")
+            with failures_of(self._path), transaction(self._connection):
+                yield
+                set_meta(self._connection, "tip", f"{self._seq} {self._hash}")
+        except BaseException as error:
+            self._seq, self._hash = seq, last_hash
+            if isinstance(error, StateFailure):
+                # Whether the disk kept a failed transaction is not known until the file is opened anew.
+                self._failure = error
             raise
-        self._seq, self._hash = seq, prev_hash
 
-    def _append(self, line: Line) -> None:
-        self._connection.execute(
-            _INSERT_LINE,
-            (
-                line.seq,
-                line.at_machine,
-                line.at_market,
-                line.kind,
-                line.detail,
-                line.changes,
-                line.prev_hash,
-                line.hash,
-            ),
-        )
+    def _append(self, kind: str, detail: Mapping[str, str], writes: Sequence[Write], now: Now) -> None:
+        line = line_of(kind, detail, writes, now, self._seq + 1, self._hash)
+        append_line(self._connection, line)
+        self._seq, self._hash = line.seq, line.hash
 
-    def _put(self, table: str, row: Row) -> None:
-        columns = ", ".join(row)
-        values = ", ".join("?" for _ in row)
-        statement = f"INSERT INTO {table} ({columns}) VALUES ({values})"  # noqa: S608 (names are ours)
-        if table != "fills":
-            keys = KEYS[table]
-            news = ", ".join(f"{column} = excluded.{column}" for column in row if column not in keys)
-            statement += f" ON CONFLICT ({', '.join(keys)}) DO UPDATE SET {news}"
-        self._connection.execute(statement, tuple(row.values()))
+    def _drop_through(self, anchor: Anchor, older: Sequence[Anchor], now: Now) -> None:
+        # The chain stays provable: the next line's prev_hash is this anchor's, and the anchor is in the chain itself.
+        with self._one_transaction():
+            gone = [drop_row(self._connection, "anchors", old.row()) for old in older]
+            self._append("lines_dropped", {"through": str(anchor.seq), "hash": anchor.hash}, gone, now)
+            self._connection.execute("DELETE FROM journal WHERE seq <= ?", (anchor.seq,))
 
-    def _set_meta(self, key: str, value: str) -> None:
-        self._connection.execute(
-            "INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
-            (key, value),
-        )
+    def _anchors(self) -> list[Anchor]:
+        with failures_of(self._path):
+            return [Anchor.of(row) for row in rows_of(self._connection, "anchors")]
+
+    def _has(self, anchor: Anchor) -> bool:
+        with failures_of(self._path):
+            query = "SELECT hash FROM journal WHERE seq = ?"
+            found = self._connection.execute(query, (anchor.seq,)).fetchone()
+        return found is not None and found[0] == anchor.hash
+
+    def _first_line(self) -> int:
+        with failures_of(self._path):
+            return int(self._connection.execute("SELECT min(seq) FROM journal").fetchone()[0] or 0)
 
     def _tip(self) -> tuple[int, str]:
         found = self._connection.execute("SELECT seq, hash FROM journal ORDER BY seq DESC LIMIT 1").fetchone()
@@ -173,99 +193,52 @@ class Database:
         )
 
 
-def check_everything(connection: sqlite3.Connection, path: Path) -> tuple[int, str]:
-    """Verifies pages, chain and tables; returns the number of lines and the last one's hash. Raises StateCorrupt."""
-    answers = [str(row[0]) for row in connection.execute("PRAGMA integrity_check(10)")]
-    if answers != ["ok"]:
-        raise corrupt(path, "; ".join(answers))
-    fold, seq, last_hash = Fold(), 0, GENESIS
-    try:
-        for values in connection.execute(_SELECT_LINES):
-            line = Line(*values)
-            check(line, seq + 1, last_hash)
-            fold.add(line)
-            seq, last_hash = line.seq, line.hash
-    except BrokenChain as error:
-        raise corrupt(path, str(error)) from error
-    _check_tip(connection, path, seq, last_hash)
-    for table in KEYS:
-        difference = fold.difference(table, rows_of(connection, table))
-        if difference is not None:
-            raise corrupt(path, difference)
-    return seq, last_hash
+def _opened(directory: Path, bot_uid: str, mode: str) -> sqlite3.Connection:
+    path = database_path(directory, mode)
+    with os_failures_of(path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        refuse_half_restored(directory, mode)
+        size = path.stat().st_size if path.exists() else 0
+        if size == 0 and complete_backups(directory, mode):
+            # A bot that lost its memory must not begin anew as if it never had one.
+            raise corrupt(path, f"it is gone, and there are backups of it in {backups_directory(directory, mode)}")
+        if 0 < size < _SMALLEST_PAGE_BYTES:
+            raise corrupt(path, f"it was cut off after {size} bytes")  # SQLite would take it for a new file
+    with failures_of(path):
+        connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
+        try:
+            _make_ours(connection, directory, bot_uid, mode)
+        except BaseException:
+            connection.close()
+            raise
+    with os_failures_of(path.parent):
+        # A new file is only safe once its directory entry is on disk.
+        sync_directory(path.parent)
+        sync_directory(path.parent.parent)
+    return connection
 
 
-def rows_of(connection: sqlite3.Connection, table: str) -> Iterator[Row]:
-    """A table's rows, oldest first, without the columns that are only ours."""
-    cursor = connection.execute(f"SELECT * FROM {table} ORDER BY rowid")  # noqa: S608 (table names are ours)
-    names = [column[0] for column in cursor.description]
-    for values in cursor:
-        row = dict(zip(names, values, strict=True))
-        row.pop("position", None)
-        yield row
-
-
-def meta_of(connection: sqlite3.Connection) -> dict[str, str]:
-    """Whose state it is, and how far the journal goes."""
-    return {str(key): str(value) for key, value in connection.execute("SELECT key, value FROM meta")}
-
-
-def check_version(connection: sqlite3.Connection, path: Path) -> int:
-    """The schema's version, 0 for an empty file. Raises StateTooNew or StateCorrupt."""
-    version = int(connection.execute("PRAGMA user_version").fetchone()[0])
-    application = int(connection.execute("PRAGMA application_id").fetchone()[0])
-    tables = int(connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0])
-    if tables and application != APPLICATION_ID:
-        raise corrupt(path, "it is a database of another program")
-    if version > SCHEMA_VERSION:
-        raise StateTooNew(
-            f"the state {path} has schema {version}, and this runtime knows {SCHEMA_VERSION}:"
-            " run the newer runtime image again, or restore a backup from before the upgrade"
-        )
-    if tables and version < 1:
-        raise corrupt(path, "it has tables but no schema version")
-    return version
-
-
-def _configure(connection: sqlite3.Connection, path: Path) -> None:
-    check_version(connection, path)  # before anything is written to a file that may be someone else's
-    mode = str(connection.execute("PRAGMA journal_mode = WAL").fetchone()[0])
-    if mode != "wal":
+def _make_ours(connection: sqlite3.Connection, directory: Path, bot_uid: str, mode: str) -> None:
+    path = database_path(directory, mode)
+    version = check_version(connection, path)  # before anything is written to a file that may be someone else's
+    if version > 0:
+        _check_owner(connection, path, bot_uid, mode)
+    if str(connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]) != "wal":
         raise StateUnwritable(f"the state {path} cannot use a write-ahead log: mount a local, writable volume")
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute(f"PRAGMA journal_size_limit = {_WAL_LIMIT_BYTES}")
+    if version == 0:
+        create(connection, bot_uid, mode)
+    elif version < SCHEMA_VERSION:
+        backups = Backups(directory, mode)
 
+        def back_up(migration: Migration) -> None:
+            backups.before_migration(migration.version)
 
-def _migrate(connection: sqlite3.Connection, path: Path, bot_uid: str, mode: str) -> None:
-    version = check_version(connection, path)
-    if version == SCHEMA_VERSION:
-        return
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        for migration in MIGRATIONS[version:]:
-            for statement in _statements(migration):
-                connection.execute(statement)
-        if version == 0:
-            connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-            connection.executemany(
-                "INSERT INTO meta (key, value) VALUES (?, ?)", (("bot_uid", bot_uid), ("mode", mode))
-            )
-        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-        connection.execute("COMMIT")
-    except BaseException:
-        with contextlib.suppress(sqlite3.Error):
-            connection.execute("ROLLBACK")
-        raise
-
-
-def _statements(script: str) -> Iterator[str]:
-    # sqlite3.executescript commits by itself; a migration must be one transaction.
-    statement = ""
-    for line in script.splitlines():
-        statement += line + "\n"
-        if sqlite3.complete_statement(statement):
-            yield statement
-            statement = ""
+        migrate(connection, version, back_up)
+    # A volume may be full or read-only and still be read: only a write that reached the disk tells.
+    with transaction(connection):
+        connection.execute("UPDATE meta SET value = CAST(value AS INTEGER) + 1 WHERE key = 'starts'")
 
 
 def _check_owner(connection: sqlite3.Connection, path: Path, bot_uid: str, mode: str) -> None:
@@ -278,26 +251,16 @@ def _check_owner(connection: sqlite3.Connection, path: Path, bot_uid: str, mode:
         )
 
 
-def _check_tip(connection: sqlite3.Connection, path: Path, seq: int, last_hash: str) -> None:
-    # A chain cannot tell that its last lines were cut off: the tip is kept beside it.
-    tip = meta_of(connection).get("tip", f"0 {GENESIS}")
-    if tip != f"{seq} {last_hash}":
-        raise corrupt(path, f"the journal ends at line {seq}, but it was longer: line {tip.split()[0]}")
-
-
-def _make_durable(path: Path) -> None:
-    # A new file is only safe once its directory entry is on disk.
-    for directory in (path.parent, path.parent.parent):
-        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-
-
 @contextlib.contextmanager
-def _failures_of(path: Path) -> Iterator[None]:
+def _way_out(directory: Path, mode: str) -> Iterator[None]:
+    """Adds to a damage which backup can be restored, and how."""
     try:
         yield
-    except sqlite3.Error as error:
-        raise from_sqlite(error, path) from error
+    except StateCorrupt as failure:
+        found = newest_that_verifies(directory, mode)
+        if found is None:
+            raise StateCorrupt(f"{failure}; no backup verifies in {backups_directory(directory, mode)}") from failure
+        raise StateCorrupt(
+            f"{failure}; the newest backup that verifies has journal line {found.lines} of {found.last_line_at}: stop"
+            f" the bot and run `tradingbot state restore --state {directory} --mode {mode} --backup {found.path}`"
+        ) from failure

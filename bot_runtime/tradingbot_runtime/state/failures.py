@@ -1,5 +1,6 @@
 """How the state can be unusable. Each failure says what is wrong and what to do; none is ever repaired silently."""
 
+import os
 import sqlite3
 from pathlib import Path
 from typing import ClassVar
@@ -36,13 +37,20 @@ class StateUnwritable(StateFailure):
     reason = "StateUnwritable"
 
 
+class RestoreInterrupted(StateFailure):
+    """A restore began and did not end: what lies on the volume is neither the old state nor the new one."""
+
+    reason = "RestoreInterrupted"
+
+
 class StateLocked(StateFailure):
     """Another process holds the state."""
 
     reason = "StateLocked"
 
 
-_CORRUPT = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT})
+# A plain SQLITE_ERROR is a table or a text that is not what it was: our own statements are never wrong by themselves.
+_CORRUPT = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT, sqlite3.SQLITE_ERROR})
 
 _ADVICE = {
     sqlite3.SQLITE_FULL: "the volume is full: enlarge spec.storage.size or free space on it",
@@ -70,8 +78,17 @@ def from_sqlite(error: sqlite3.Error, path: Path) -> StateFailure:
         return corrupt(path, str(error))
     if isinstance(error, sqlite3.IntegrityError):
         return corrupt(path, f"a change contradicts what is recorded ({error}), and was not written")
+    if code == sqlite3.SQLITE_CANTOPEN and _is_read_only(path):
+        code = sqlite3.SQLITE_READONLY
     advice = _ADVICE.get(code, "check the volume, and that nothing else writes to it")
     return StateUnwritable(f"the state {path} cannot be written ({error}): {advice}")
+
+
+def _is_read_only(path: Path) -> bool:
+    try:
+        return bool(os.statvfs(path.parent).f_flag & os.ST_RDONLY)
+    except OSError:
+        return False
 
 
 def from_os(error: OSError, path: Path) -> StateUnwritable:
