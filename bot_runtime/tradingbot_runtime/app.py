@@ -17,7 +17,7 @@ from typing import Any, Final, TypeVar
 import pandas as pd
 import structlog
 
-from tradingbot_api import RuntimeConfig, RuntimeReport, TradingState
+from tradingbot_api import OnKill, RuntimeConfig, RuntimeReport, TradingState
 from tradingbot_runtime import __version__
 from tradingbot_runtime.backoff import Backoff
 from tradingbot_runtime.broker.port import Broker, BrokerError, OrderRejected, Unauthorized
@@ -25,13 +25,15 @@ from tradingbot_runtime.control.port import ControlPlane, ControlPlaneLost
 from tradingbot_runtime.core import commands as do
 from tradingbot_runtime.core import events as seen
 from tradingbot_runtime.core.engine import Engine
+from tradingbot_runtime.core.orders import client_order_id_prefix
+from tradingbot_runtime.core.recovered import Recovered
 from tradingbot_runtime.core.values import BrokerOrder, BrokerSnapshot, Now
 from tradingbot_runtime.ops import logs
 from tradingbot_runtime.ops.metrics import Metrics
 from tradingbot_runtime.ops.mirror import Mirror
 from tradingbot_runtime.ops.notices import Deliverer, Delivery, NoticeSecrets
 from tradingbot_runtime.recording import Recorder
-from tradingbot_runtime.state import Database, StateFailure
+from tradingbot_runtime.state import Backup, Backups, Database, StateFailure, StateUnwritable
 
 MAX_WAITING_EVENTS: Final = 10_000
 MAX_WAITING_CONTROL_EVENTS: Final = 100
@@ -53,6 +55,8 @@ class Timings:
     figures_seconds: float = 5.0
     finish_submits_seconds: float = 3.0
     last_cancels_seconds: float = 5.0
+    reopen_seconds: float = 5.0
+    backup_check_seconds: float = 60.0
 
 
 class CommitFailed(Exception):
@@ -83,6 +87,18 @@ class Decisions:
         self._metrics = metrics
         self._machine_clock = machine_clock
         self._market_time: datetime | None = None
+
+    def go_on_with(self, engine: Engine) -> None:
+        """Uses another engine from now on: the state was opened anew, and the old one saw what was never kept."""
+        self._engine = engine
+
+    def keep_house(self, backup: Backup) -> None:
+        """Anchors the journal at a backup. Raises StateFailure."""
+        self._database.keep_house(backup, self.now())
+
+    def reopen(self) -> Recovered:
+        """Tries to go on after a failed commit. Raises StateFailure while that is not possible."""
+        return self._database.reopen(self.now())
 
     def now(self) -> Now:
         """Machine time, and the broker's clock as last read: it may jump, so nothing is added to it."""
@@ -117,14 +133,16 @@ class Errands:
     def __init__(
         self,
         broker: Broker,
-        engine: Engine,
+        may_send: Callable[[str], bool],
+        bars_needed: int,
         config: RuntimeConfig,
         metrics: Metrics,
         now: Callable[[], Now],
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._broker = broker
-        self._engine = engine
+        self._may_send = may_send
+        self._bars_needed = bars_needed
         self._symbols = tuple(config.symbols)
         self._timeframe = config.timeframe.value
         self._metrics = metrics
@@ -167,7 +185,7 @@ class Errands:
     async def _send(self, command: Sent) -> seen.Event:
         order = command.order
         # Between the decision and now a kill may have been seen: this is the last moment to keep the order back.
-        if not self._engine.may_send(order.client_order_id):
+        if not self._may_send(order.client_order_id):
             return seen.SubmitWithheld(order.client_order_id, "a kill, a pause or a halt came first")
         try:
             match command:
@@ -215,7 +233,7 @@ class Errands:
         try:
             frames = await self._timed(
                 "bars",
-                self._broker.bars(self._symbols, self._timeframe, self._engine.bars_needed, before),
+                self._broker.bars(self._symbols, self._timeframe, self._bars_needed, before),
             )
             today = before.date()
             sessions = await self._timed("sessions", self._broker.sessions(today - CALENDAR_BACK, today))
@@ -300,7 +318,13 @@ class App:
         recorder: Recorder | None = None,
         mirror: Mirror | None = None,
         deliverer: Deliverer | None = None,
+        backups: Backups | None = None,
+        renew: Callable[[Recovered], Engine] | None = None,
     ) -> None:
+        """`renew` makes an engine of what a reopened state gives back; without it a failed commit ends the process."""
+        self._backups = backups
+        self._renew = renew
+        self._control_seen: dict[tuple[type[seen.Event], str], seen.Event] = {}
         self._config = config
         self._engine = engine
         self._broker = broker
@@ -311,13 +335,13 @@ class App:
         self._started_at = self._machine_clock()
         self._heartbeat = time.monotonic()
         self._failure: StateFailure | None = None
-        self.metrics = Metrics(lambda: engine.counters)
+        self.metrics = Metrics(lambda: self._engine.counters)
         self._decisions = Decisions(engine, database, self.metrics, self._machine_clock, recorder, mirror)
-        self._errands = Errands(broker, engine, config, self.metrics, self._decisions.now)
+        self._errands = Errands(broker, self._may_send, engine.bars_needed, config, self.metrics, self._decisions.now)
         self._events = EventQueue()
         self._delivery = Delivery(
             deliverer or Deliverer(config.notices, NoticeSecrets()),
-            lambda: engine.notices_due(self._decisions.now()),
+            lambda: self._engine.notices_due(self._decisions.now()),
             self._events.put,
         )
         self._orders: asyncio.Queue[Sent] = asyncio.Queue(MAX_WAITING_ORDERS)
@@ -339,6 +363,9 @@ class App:
         }
         return report.model_copy(update=halted)
 
+    def _may_send(self, order_id: str) -> bool:
+        return self._failure is None and self._engine.may_send(order_id)
+
     def heartbeat_age_seconds(self) -> float:
         """How long ago the loop last handled an event, in machine time."""
         return time.monotonic() - self._heartbeat
@@ -353,8 +380,6 @@ class App:
             for task in (deciding, *sources):
                 if task.done():
                     task.result()  # none of them ever ends by itself but by an error
-        except CommitFailed as error:
-            await self._give_up(error)
         finally:
             stopping.cancel()
             await self._end(deciding, sources)
@@ -368,6 +393,7 @@ class App:
             ("ticks", self._repeat(self._timings.tick_seconds, _tick)),
             ("orders", self._send_orders()),
             ("notices", self._delivery.run()),
+            ("backups", self._back_up_for_ever()),
         )
 
     # ------------------------------------------------------------------ what happens
@@ -377,8 +403,22 @@ class App:
             event = await self._events.get()
             self._heartbeat = time.monotonic()
             self.metrics.waiting_events.set(len(self._events))
-            for command in self._decisions.on(event):
+            self._remember(event)
+            try:
+                commands = self._decisions.on(event)
+            except CommitFailed as error:
+                await self._stand_still(error)
+                continue
+            for command in commands:
                 self._carry_out(command)
+
+    def _remember(self, event: seen.Event) -> None:
+        """What the control plane says once and an engine made later has to know, too."""
+        match event:
+            case seen.KillSeen(_, scope):
+                self._control_seen[seen.KillSeen, scope] = event
+            case seen.PauseSeen() | seen.BotDeleted() | seen.ControlPlaneSeen():
+                self._control_seen[type(event), ""] = event
 
     async def _follow_control(self) -> None:
         backoff = Backoff(self._rng, max_seconds=2.0)
@@ -456,15 +496,74 @@ class App:
 
     # ------------------------------------------------------------------ the end
 
-    async def _give_up(self, error: CommitFailed) -> None:
-        """State cannot be kept: cancel what this decision wanted cancelled, nothing else, and end."""
+    async def _stand_still(self, error: CommitFailed) -> None:
+        """State cannot be kept: cancel what this decision wanted cancelled and send nothing until it can be again.
+
+        Raises the failure where no engine can be made anew.
+        """
         self._failure = error.failure
         logs.notice("critical", error.failure.reason, str(error.failure))
-        cancels = [self._errands.run(cancel) for cancel in error.cancels]
+        await self._last_cancels(error.cancels)
+        if self._renew is None:
+            raise error.failure
+        recovered = await self._until_it_can_be_kept()
+        self._engine = self._renew(recovered)
+        self._decisions.go_on_with(self._engine)
+        self._failure = None
+        logs.notice("info", "state_writable_again", "the state can be written: reconciling with the broker")
+        for known in self._control_seen.values():
+            await self._events.put(known)
+        self._broker.drop_trade_updates("the state was opened anew")  # connecting again reconciles
+
+    async def _until_it_can_be_kept(self) -> Recovered:
+        while True:
+            if any(kind is seen.KillSeen for kind, _ in self._control_seen):
+                await self._kill_without_state()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._timings.reopen_seconds):
+                    while True:
+                        # What is dropped here is learned again from the broker once the state is open.
+                        self._remember(await self._events.get())
+                        self._heartbeat = time.monotonic()
+            self._heartbeat = time.monotonic()
+            try:
+                return self._decisions.reopen()
+            except StateFailure as failure:
+                self._failure = failure
+
+    async def _kill_without_state(self) -> None:
+        """A kill does not wait for a disk: cancels, and closes, by what the broker itself says."""
+        prefix = client_order_id_prefix(self._config.bot.uid, self._config.mode.value)
+        try:
+            listed = await self._broker.open_orders(urgent=True)
+            ours = [order for order in listed if order.client_order_id.startswith(prefix)]
+            for order in ours:
+                await self._broker.cancel(order.broker_id)
+            if self._config.on_kill is OnKill.FLATTEN and not ours:
+                for position in await self._broker.positions(urgent=True):
+                    if position.symbol in self._config.symbols and position.qty != 0:
+                        await self._broker.close_position(position.symbol, str(abs(position.qty)))
+        except BrokerError as error:
+            logs.notice("error", "kill_without_state_failed", _described(error))
+
+    async def _last_cancels(self, commands: Sequence[do.CancelOrder]) -> None:
+        cancels = [self._errands.run(cancel) for cancel in commands]
         with suppress(TimeoutError):
             async with asyncio.timeout(self._timings.last_cancels_seconds):
                 await asyncio.gather(*cancels)
-        raise error.failure
+
+    async def _back_up_for_ever(self) -> None:
+        """Raises StateFailure when a backup shows that the state itself is damaged."""
+        while True:
+            await asyncio.sleep(self._timings.backup_check_seconds)
+            if self._backups is None or self._failure is not None:
+                continue
+            try:
+                backup = await asyncio.to_thread(self._backups.back_up, self._machine_clock())
+                if backup is not None:
+                    self._decisions.keep_house(backup)
+            except StateUnwritable as error:
+                logs.notice("error", "backup_failed", str(error))
 
     async def _end(self, deciding: "asyncio.Task[None]", sources: Sequence["asyncio.Task[None]"]) -> None:
         await _cancelled(deciding, *sources)

@@ -24,7 +24,9 @@ from alpaca_simulator.market.prices import Market
 from alpaca_simulator.simulator import Simulator, stepped
 from builders import UID, a_config
 from tradingbot_runtime.app import Decisions, Errands, InOrder
-from tradingbot_runtime.broker.alpaca import AlpacaBroker, Credentials
+from tradingbot_runtime.broker.alpaca import AlpacaBroker
+from tradingbot_runtime.broker.budget import RequestBudget
+from tradingbot_runtime.broker.connection import Credentials
 from tradingbot_runtime.broker.lanes import InlineLane
 from tradingbot_runtime.broker.reading import trade_update_from
 from tradingbot_runtime.broker.retries import Retries
@@ -135,9 +137,22 @@ class World:
             session=self._session,
             lane=lambda name, threads: InlineLane(),
             retries=retries,
+            budget=lambda name: RequestBudget(name, monotonic=self._monotonic, sleep=self.wait),
+            monotonic=self._monotonic,
         )
-        errands = Errands(broker, self.engine, self.config, metrics, decisions.now, self.wait)
+        errands = Errands(
+            broker,
+            self.engine.may_send,
+            self.engine.bars_needed,
+            self.config,
+            metrics,
+            decisions.now,
+            self.wait,
+        )
         self.bot = InOrder(decisions, errands)
+
+    def _monotonic(self) -> float:
+        return self.machine.timestamp()
 
     def _session(self) -> requests.Session:
         session = requests.Session()

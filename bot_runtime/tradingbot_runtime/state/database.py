@@ -190,6 +190,9 @@ class Database:
             fills=tuple(fill_from(row) for row in rows_of(self._connection, "fills")),
             kill=kill_from(kills[0]) if kills else None,
             checkpoints={str(row["name"]): str(row["document"]) for row in rows_of(self._connection, "checkpoints")},
+            incidents=tuple(reversed(self.records.incidents())),
+            notices=self.records.notices_waiting(),
+            dead_letters=self.records.count_dead_letters(),
         )
 
 

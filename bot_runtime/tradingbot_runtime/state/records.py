@@ -80,6 +80,11 @@ class Records:
         query = "SELECT * FROM notices WHERE next_attempt_at <= ? ORDER BY next_attempt_at, position LIMIT ?"
         return self._all(notice_from, query, (time_text(now), min(limit, MAX_ANSWER)))
 
+    def notices_waiting(self) -> tuple[NoticeRecord, ...]:
+        """Notices that wait for an attempt, oldest first."""
+        query = "SELECT * FROM notices WHERE next_attempt_at IS NOT NULL ORDER BY position LIMIT ?"
+        return self._all(notice_from, query, (MAX_ANSWER,))
+
     def notice_by_key(self, idempotency_key: str) -> NoticeRecord | None:
         """The newest notice with this key: asked before another is made of the same thing."""
         query = "SELECT * FROM notices WHERE idempotency_key = ? ORDER BY position DESC LIMIT 1"

@@ -177,7 +177,7 @@ class Switch:
 class Bench:
     """An app on a fake broker."""
 
-    def __init__(self, volume: Path, control: Any = None, **config: Any) -> None:
+    def __init__(self, volume: Path, control: Any = None, *, renews: bool = False, **config: Any) -> None:
         self.config: RuntimeConfig = a_config(**config)
         broker = self.config.broker.model_copy(update={"clock_poll_seconds": 0.01})
         self.config = self.config.model_copy(update={"broker": broker})
@@ -193,7 +193,8 @@ class Bench:
             self.broker,
             control,
             rng=random.Random(1),
-            timings=Timings(tick_seconds=0.01, figures_seconds=0.01, finish_submits_seconds=0.3),
+            timings=Timings(tick_seconds=0.01, figures_seconds=0.01, finish_submits_seconds=0.3, reopen_seconds=0.1),
+            renew=(lambda found: Engine(self.config, strategy, found, watched=control.watched)) if renews else None,
         )
         self.stop = asyncio.Event()
         self.task: asyncio.Task[None] | None = None
@@ -321,6 +322,40 @@ async def test_a_volume_that_fails_ends_the_bot_with_its_reason(tmp_path: Path) 
     assert not bench.broker.submitting.is_set()
 
 
+async def test_a_full_volume_halts_the_bot_and_it_goes_on_once_there_is_room(tmp_path: Path) -> None:
+    switch = Switch()
+    bench = Bench(tmp_path, switch, renews=True)
+    bench.database._connection.execute("PRAGMA query_only = ON")
+    reopen, full = bench.database.reopen, True
+
+    def while_full(now: Now) -> Recovered:
+        if full:
+            raise StateUnwritable("no room yet")
+        return reopen(now)
+
+    bench.database.reopen = while_full  # type: ignore[method-assign]
+    async with bench:
+        await bench.until(lambda: bench.app.report().trading_state is TradingState.HALTED)
+        assert bench.app.report().reason == "StateUnwritable"
+        assert bench.broker.taken == {}  # what could not be journaled was not sent
+        full = False
+        await bench.until(lambda: bench.app.report().ready)
+        await bench.until(lambda: bench.broker.taken)
+    assert [order.state for order in reopened(tmp_path).orders] != []
+
+
+async def test_a_kill_is_carried_out_while_the_volume_is_full(tmp_path: Path) -> None:
+    switch = Switch()
+    bench = Bench(tmp_path, switch, renews=True)
+    bench.database.reopen = lambda now: (_ for _ in ()).throw(StateUnwritable("no room"))  # type: ignore[method-assign]
+    async with bench:
+        await bench.until(lambda: bench.app.report().open_orders == 1)
+        bench.database._connection.execute("PRAGMA query_only = ON")
+        switch.queue.put_nowait(seen.KillSeen("enough", "TradingBot"))
+        await bench.until(lambda: bench.broker.cancelled)
+        assert bench.app.report().reason == "StateUnwritable"
+
+
 async def test_a_bug_ends_the_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     bench = Bench(tmp_path)
 
@@ -387,7 +422,8 @@ def errands(broker: FakeBroker, **options: Any) -> Errands:
     async def no_wait(seconds: float) -> None:
         await asyncio.sleep(0)
 
-    return Errands(broker, Stub(**options), a_config(), Metrics(dict), lambda: at(), no_wait)  # type: ignore[arg-type]
+    stub = Stub(**options)
+    return Errands(broker, stub.may_send, 3, a_config(), Metrics(dict), lambda: at(), no_wait)
 
 
 @pytest.mark.parametrize(
