@@ -4,90 +4,49 @@ Sends an order once and never again. Retries reads and cancels only. Decides not
 """
 
 import random
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+import time
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import aclosing
+from datetime import date, datetime
 from decimal import Decimal
-from typing import Any, TypeVar
 
 import pandas as pd
-from alpaca.common.enums import Sort
 from alpaca.common.exceptions import APIError
-from alpaca.data.enums import Adjustment, DataFeed
-from alpaca.data.historical.stock import StockHistoricalDataClient
-from alpaca.data.requests import StockBarsRequest
-from alpaca.trading.client import TradingClient
+from alpaca.data.enums import DataFeed
 from alpaca.trading.enums import QueryOrderStatus
-from alpaca.trading.requests import (
-    ClosePositionRequest,
-    GetCalendarRequest,
-    GetOrdersRequest,
-    LimitOrderRequest,
-    MarketOrderRequest,
-)
+from alpaca.trading.requests import ClosePositionRequest
 
 from tradingbot_api import BrokerEndpoint
 from tradingbot_runtime.broker import failures, reading
-from tradingbot_runtime.broker.bars import (
-    BAR_LENGTHS,
-    NEW_YORK,
-    BarLength,
-    ended,
-    frame_of,
-    local_date,
-    may_hold_a_running_day,
-    regular_close,
-    windows,
-)
+from tradingbot_runtime.broker.bars import local_date, regular_close
+from tradingbot_runtime.broker.budget import RequestBudget, Urgency
+from tradingbot_runtime.broker.connection import Api, Connection, Credentials, KeyStanding
 from tradingbot_runtime.broker.lanes import Lane, ThreadLane
-from tradingbot_runtime.broker.port import OrderInDoubt
+from tradingbot_runtime.broker.legs import rolled_up
+from tradingbot_runtime.broker.listings import activities, assets, orders, sessions
+from tradingbot_runtime.broker.market_data import MarketData
+from tradingbot_runtime.broker.order_requests import replace_body, submit_body
+from tradingbot_runtime.broker.port import BrokerHealth, OrderInDoubt, Unauthorized
 from tradingbot_runtime.broker.retries import Retries
+from tradingbot_runtime.broker.silence import Silence
 from tradingbot_runtime.broker.trade_updates import TradeUpdates
-from tradingbot_runtime.broker.transport import SessionFactory, bounded_session, hardened, without_version
+from tradingbot_runtime.broker.transport import SessionFactory, bounded_session
 from tradingbot_runtime.core.events import StreamConnected, TradeUpdate
 from tradingbot_runtime.core.orders import Order
 from tradingbot_runtime.core.values import (
+    BrokerActivity,
+    BrokerAsset,
     BrokerFigures,
     BrokerOrder,
     BrokerPosition,
+    BrokerQuote,
     MarketClock,
-    OrderType,
+    MarketSession,
+    OrderClass,
 )
 
-T = TypeVar("T")
-
-CALL_TIMEOUT_SECONDS = 30.0
-"""The most one call may take, its wait for a thread included."""
-PAGE = 500
-MAX_PAGES = 200
-
-
-@dataclass(frozen=True)
-class Credentials:
-    """The account's keys. Never logged: the representation hides them."""
-
-    key_id: str = field(repr=False)
-    secret_key: str = field(repr=False)
-
-
-class _Connection:
-    """A lane of threads with clients of its own: a session is not shared between lanes."""
-
-    def __init__(self, endpoint: BrokerEndpoint, keys: Credentials, session: SessionFactory, lane: Lane) -> None:
-        self.lane = lane
-        self.trading = hardened(
-            TradingClient(keys.key_id, keys.secret_key, raw_data=True, url_override=without_version(endpoint.base_url)),
-            session(),
-        )
-        self.data = hardened(
-            StockHistoricalDataClient(
-                keys.key_id, keys.secret_key, raw_data=True, url_override=without_version(endpoint.data_url)
-            ),
-            session(),
-        )
-
-    async def run(self, call: Callable[[], T]) -> T:
-        return await self.lane.run(call, CALL_TIMEOUT_SECONDS)
+_NESTED = {"nested": True}
+_THREADS: Mapping[Urgency, int] = {Urgency.READ: 2, Urgency.ORDER: 1, Urgency.URGENT: 4}
 
 
 class AlpacaBroker:
@@ -105,78 +64,130 @@ class AlpacaBroker:
         session: SessionFactory = bounded_session,
         lane: Callable[[str, int], Lane] = ThreadLane,
         retries: Retries | None = None,
+        budget: Callable[[str], RequestBudget] = RequestBudget,
         trade_updates: TradeUpdates | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._feed = DataFeed(endpoint.data_feed.value)
-        self._retries = retries or Retries(rng)
-        self._reads = _Connection(endpoint, keys, session, lane("reads", 2))
-        self._orders = _Connection(endpoint, keys, session, lane("orders", 1))
-        self._urgent = _Connection(endpoint, keys, session, lane("urgent", 4))
+        """`budget`: makes the request budget of an API, from its name. `monotonic`: machine time, in seconds."""
+        self._budgets = {api: budget(api.value) for api in Api}
+        self._standing = KeyStanding()
+        retries = retries or Retries(rng)
+
+        def connection(urgency: Urgency) -> Connection:
+            return Connection(
+                endpoint,
+                keys,
+                urgency=urgency,
+                lane=lane(urgency.value, _THREADS[urgency]),
+                session=session,
+                budgets=self._budgets,
+                standing=self._standing,
+                retries=retries,
+            )
+
+        self._reads, self._orders = connection(Urgency.READ), connection(Urgency.ORDER)
+        self._urgent = connection(Urgency.URGENT)
+        self._data = MarketData(self._reads, DataFeed(endpoint.data_feed.value), self._close_of)
         self._updates = trade_updates or TradeUpdates(endpoint.base_url, keys.key_id, keys.secret_key)
+        self._silence, self._silences = Silence(), 0
+        self._monotonic = monotonic
         self._session_close: tuple[date, datetime] | None = None
 
     def close(self) -> None:
         """Ends the idle threads; a call that hangs dies with the process."""
         for connection in (self._reads, self._orders, self._urgent):
-            connection.lane.close()
+            connection.close()
+
+    def health(self) -> BrokerHealth:
+        """What is known of the connection at this moment; asks nobody."""
+        last = self._updates.last_frame_at
+        return BrokerHealth(
+            keys_refused=self._standing.message,
+            budgets={api.value: budget.figures() for api, budget in self._budgets.items()},
+            stream_frames=self._updates.frames,
+            stream_frames_unreadable=self._updates.frames_unreadable,
+            stream_silences=self._silences,
+            seconds_since_stream_frame=None if last is None else self._monotonic() - last,
+        )
+
+    # ------------------------------------------------------------------ the account
 
     async def clock(self) -> MarketClock:
         """The market's clock."""
         client = self._reads.trading
-        return await self._read("clock", lambda: reading.clock_from(client.get_clock()))
+        clock = await self._reads.read("clock", lambda: reading.clock_from(client.get_clock()))
+        self._listen_for_silence(())
+        return clock
 
-    async def figures(self) -> BrokerFigures:
+    async def figures(self, *, urgent: bool = False) -> BrokerFigures:
         """The account's money."""
-        client = self._reads.trading
-        return await self._read("account", lambda: reading.figures_from(client.get_account()))
+        on = self._connection(urgent)
+        return await on.read("account", lambda: reading.figures_from(on.trading.get_account()))
 
-    async def positions(self) -> tuple[BrokerPosition, ...]:
+    async def positions(self, *, urgent: bool = False) -> tuple[BrokerPosition, ...]:
         """All positions of the account."""
-        client = self._reads.trading
+        on = self._connection(urgent)
+        return await on.read("positions", lambda: reading.positions_from(on.trading.get_all_positions()))
 
-        def call() -> tuple[BrokerPosition, ...]:
-            return tuple(reading.position_from(raw) for raw in _list(client.get_all_positions()))
+    async def activities(self, after: datetime | None) -> tuple[BrokerActivity, ...]:
+        """What changed the account without an order, booked after a moment of market time, oldest first."""
+        return await activities(self._reads, after)
 
-        return await self._read("positions", call)
+    # ------------------------------------------------------------------ orders
 
-    async def open_orders(self) -> tuple[BrokerOrder, ...]:
-        """All open orders of the account, whoever placed them."""
-        return await self._paged(QueryOrderStatus.OPEN, None)
+    async def open_orders(self, *, urgent: bool = False) -> tuple[BrokerOrder, ...]:
+        """All open orders of the account, whoever placed them; a parent that is open has its legs inside.
 
-    async def orders_since(self, after: datetime | None, prefix: str) -> tuple[BrokerOrder, ...]:
+        Asked for flat, because a rolled-up list hides the open exits of an entry that was filled; rolled up as well
+        only where there is something to roll up.
+        """
+        on = self._connection(urgent)
+        flat = await orders(on, QueryOrderStatus.OPEN, None, nested=False)
+        if all(order.order_class == OrderClass.SIMPLE for order in flat):
+            return self._seen(flat)
+        return self._seen(rolled_up((*flat, *await orders(on, QueryOrderStatus.OPEN, None, nested=True))))
+
+    async def orders_since(
+        self, after: datetime | None, prefix: str, *, urgent: bool = False
+    ) -> tuple[BrokerOrder, ...]:
         """Orders in any state created after a moment of market time, whose client_order_id begins with `prefix`."""
-        orders = await self._paged(QueryOrderStatus.ALL, after)
-        return tuple(order for order in orders if order.client_order_id.startswith(prefix))
+        listed = await orders(self._connection(urgent), QueryOrderStatus.ALL, after, nested=True)
+        return self._seen(tuple(order for order in listed if order.client_order_id.startswith(prefix)))
 
     async def order(self, client_order_id: str) -> BrokerOrder | None:
         """One order by our id; None when the broker itself says that it knows no such order."""
-        client = self._urgent.trading
-
-        def call() -> BrokerOrder | None:
-            try:
-                return reading.order_from(client.get_order_by_client_id(client_order_id))
-            except APIError as error:
-                if failures.is_not_found(error):
-                    return None
-                raise
-
-        found = await self._read(f"order {client_order_id}", call, self._urgent)
+        doing, client = f"order {client_order_id}", self._urgent.trading
+        found = await self._find(
+            doing, lambda: client.get("/orders:by_client_order_id", {"client_order_id": client_order_id} | _NESTED)
+        )
         if found is not None and found.client_order_id != client_order_id:
-            raise failures.of_call(ValueError("the answer is about another order"), f"order {client_order_id}")
+            raise failures.of_call(ValueError("the answer is about another order"), doing)
+        if found is None or found.legs or found.order_class == OrderClass.SIMPLE:
+            return found
+        # Only the question by the broker's id is documented to roll legs up.
+        return await self.order_by_id(found.broker_id) or found
+
+    async def order_by_id(self, broker_id: str) -> BrokerOrder | None:
+        """One order by the broker's id, its legs inside; None when there is no such order."""
+        doing, client = f"order {broker_id}", self._urgent.trading
+        found = await self._find(doing, lambda: client.get(f"/orders/{broker_id}", _NESTED))
+        if found is not None and found.broker_id != broker_id:
+            raise failures.of_call(ValueError("the answer is about another order"), doing)
         return found
 
     async def submit(self, order: Order) -> BrokerOrder:
-        """Sends an order once. Raises OrderRejected, Unauthorized or OrderInDoubt."""
-        client, fields = self._orders.trading, _order_fields(order)
-        try:
-            taken = await self._orders.run(lambda: reading.order_from(client.post("/orders", fields)))
-        except Exception as error:
-            raise failures.of_submit(error, order.client_order_id) from error
-        if taken.client_order_id != order.client_order_id:
-            raise OrderInDoubt(
-                f"submit {order.client_order_id}: the answer is about {taken.client_order_id}; asking by our id"
-            )
-        return taken
+        """Sends an order once. Raises OrderRejected, OrderNotTaken, Unauthorized or OrderInDoubt."""
+        client, body = self._orders.trading, submit_body(order)
+        return await self._write(f"submit {order.client_order_id}", order, lambda: client.post("/orders", body))
+
+    async def replace(self, order: Order, broker_id: str) -> BrokerOrder:
+        """Asks once that `order` take the place of the order `broker_id`. Raises what `submit` raises."""
+        client, body = self._orders.trading, replace_body(order)
+        return await self._write(
+            f"replace {broker_id} by {order.client_order_id}",
+            order,
+            lambda: client.patch(f"/orders/{broker_id}", body),
+        )
 
     async def cancel(self, broker_id: str) -> None:
         """Asks to cancel; an order that is already closed, or unknown, is no error."""
@@ -189,7 +200,7 @@ class AlpacaBroker:
                 if not (failures.is_final(error, 422) or failures.is_not_found(error)):
                     raise
 
-        await self._read(f"cancel {broker_id}", call, self._urgent)
+        await self._urgent.read(f"cancel {broker_id}", call)
 
     async def close_position(self, symbol: str, qty: str) -> None:
         """Closes at most qty shares of what is held and not already being sold; nothing held is no error.
@@ -200,148 +211,112 @@ class AlpacaBroker:
 
         def available() -> Decimal:
             try:
-                raw = client.get_open_position(symbol)
+                return abs(reading.available_from(client.get_open_position(symbol)))
             except APIError as error:
                 if failures.is_not_found(error):
                     return Decimal(0)
                 raise
-            return abs(reading.available_from(raw))
 
-        closing = min(abs(Decimal(qty)), await self._read(f"position {symbol}", available, self._urgent))
+        closing = min(abs(Decimal(qty)), await self._urgent.read(f"position {symbol}", available))
         if closing == 0:
             return
         request = ClosePositionRequest(qty=format(closing, "f"))
-        try:
-            await self._urgent.run(lambda: client.close_position(symbol, request))
-        except Exception as error:
-            if isinstance(error, APIError) and failures.is_not_found(error):
-                return
-            raise failures.of_call(error, f"close {symbol}") from error
+
+        def close() -> None:
+            try:
+                client.close_position(symbol, request)
+            except APIError as error:
+                if not failures.is_not_found(error):
+                    raise
+
+        await self._urgent.once(f"close {symbol}", close)
+
+    # ------------------------------------------------------------------ the market
 
     async def bars(
         self, symbols: Sequence[str], timeframe: str, count: int, before: datetime
     ) -> Mapping[str, pd.DataFrame]:
-        """Per symbol the last `count` bars that ended at or before a moment of market time, oldest first.
+        """Per symbol the last `count` bars that ended at or before a moment of market time, oldest first."""
+        return await self._data.bars(symbols, timeframe, count, before)
 
-        Prices are adjusted for splits, as positions are. A symbol without bars is absent.
-        """
-        length = BAR_LENGTHS[timeframe]
-        frames: dict[str, pd.DataFrame] = {}
-        missing = list(symbols)
-        for start in windows(length, count, before):
-            read = await self._bars_from(missing, length, start, before)
-            frames.update(await self._ended(read, length, before))
-            missing = [symbol for symbol in missing if len(frames.get(symbol, ())) < count]
-            if not missing:
-                break
-        return {symbol: frames[symbol].tail(count) for symbol in symbols if len(frames.get(symbol, ())) > 0}
+    async def quotes(self, symbols: Sequence[str]) -> Mapping[str, BrokerQuote]:
+        """The latest quotes; a symbol without one is absent."""
+        return await self._data.quotes(symbols)
 
-    def trade_updates(self) -> AsyncGenerator[StreamConnected | TradeUpdate, None]:
-        """One StreamConnected once updates flow, then trade updates; ends with an error of the port's."""
-        return self._updates.listen()
+    async def assets(self, symbols: Sequence[str]) -> Mapping[str, BrokerAsset]:
+        """What the broker says of these symbols; one that it does not know is absent."""
+        return await assets(self._reads, symbols)
 
-    async def _read(self, doing: str, call: Callable[[], T], on: _Connection | None = None) -> T:
-        connection = on or self._reads
+    async def sessions(self, first: date, last: date) -> tuple[MarketSession, ...]:
+        """The exchange's sessions from `first` to `last`, both included, oldest first."""
+        return await sessions(self._reads, first, last)
 
-        async def once() -> T:
+    # ------------------------------------------------------------------ the stream
+
+    async def trade_updates(self) -> AsyncGenerator[StreamConnected | TradeUpdate, None]:
+        """StreamConnected once updates flow, then trade updates; ends with an error of the port's."""
+        self._silence.lost()
+        connected = False
+        try:
+            async with aclosing(self._updates.listen()) as events:
+                async for event in events:
+                    if isinstance(event, TradeUpdate):
+                        self._silence.told(event.order)
+                    elif not connected:
+                        connected = True
+                        self._silence.connected()
+                    yield event
+        except Unauthorized as error:
+            self._standing.refused("stream", str(error))
+            raise
+        finally:
+            self._silence.lost()
+
+    def drop_trade_updates(self, reason: str) -> None:
+        """Ends the present `trade_updates` with BrokerUnavailable, so that it is connected anew."""
+        self._updates.drop(reason)
+
+    # ------------------------------------------------------------------ how
+
+    def _connection(self, urgent: bool) -> Connection:
+        return self._urgent if urgent else self._reads
+
+    async def _find(self, doing: str, ask: Callable[[], object]) -> BrokerOrder | None:
+        def call() -> BrokerOrder | None:
             try:
-                return await connection.run(call)
-            except Exception as error:
-                raise failures.of_call(error, doing) from error
+                return reading.order_from(ask())
+            except APIError as error:
+                if failures.is_not_found(error):
+                    return None
+                raise
 
-        return await self._retries.run(once)
+        found = await self._urgent.read(doing, call)
+        self._listen_for_silence(() if found is None else (found,))
+        return found
 
-    async def _paged(self, status: QueryOrderStatus, after: datetime | None) -> tuple[BrokerOrder, ...]:
-        found: dict[str, BrokerOrder] = {}
-        for _ in range(MAX_PAGES):
-            raw = await self._page(status, after)
-            orders = reading.readable_orders(raw)
-            news = [order for order in orders if order.broker_id not in found]
-            found.update((order.broker_id, order) for order in orders)
-            if len(raw) < PAGE or not news:
-                break
-            # Orders of one instant may be cut in two by a page's end: the next page begins just before it.
-            newest = max(order.created_at for order in news if order.created_at is not None)
-            after = newest - timedelta(milliseconds=1)
-        return tuple(found.values())
+    async def _write(self, doing: str, order: Order, send: Callable[[], object]) -> BrokerOrder:
+        taken = await self._orders.write(doing, lambda: reading.order_from(send()))
+        if taken.client_order_id != order.client_order_id:
+            raise OrderInDoubt(f"{doing}: the answer is about {taken.client_order_id}; asking by our id")
+        return self._seen((taken,))[0]
 
-    def _page(self, status: QueryOrderStatus, after: datetime | None) -> Awaitable[list[object]]:
-        client = self._reads.trading
-        request = GetOrdersRequest(status=status, limit=PAGE, direction=Sort.ASC, after=after, nested=False)
-        return self._read("orders", lambda: _list(client.get_orders(request)))
+    def _seen(self, listed: tuple[BrokerOrder, ...]) -> tuple[BrokerOrder, ...]:
+        self._listen_for_silence(listed)
+        return listed
 
-    async def _bars_from(
-        self, symbols: Sequence[str], length: BarLength, start: datetime, before: datetime
-    ) -> dict[str, pd.DataFrame]:
-        client = self._reads.data
-        request = StockBarsRequest(
-            symbol_or_symbols=list(symbols),
-            timeframe=length.alpaca,
-            start=start,
-            end=before,
-            adjustment=Adjustment.SPLIT,
-            feed=self._feed,
-        )
+    def _listen_for_silence(self, listed: tuple[BrokerOrder, ...]) -> None:
+        now = self._monotonic()
+        self._silence.read(listed, now)
+        overdue = self._silence.overdue(now)
+        if overdue is not None:
+            self._silences += 1
+            self._silence.lost()
+            self._updates.drop(overdue)
 
-        def call() -> dict[str, pd.DataFrame]:
-            answer = client.get_stock_bars(request)
-            if not isinstance(answer, Mapping):
-                raise ValueError("the broker's answer is not bars")
-            return {str(symbol): frame_of(raw) for symbol, raw in answer.items() if raw}
-
-        return await self._read("bars", call)
-
-    async def _ended(
-        self, frames: dict[str, pd.DataFrame], length: BarLength, before: datetime
-    ) -> dict[str, pd.DataFrame]:
-        close = regular_close(local_date(before))
-        if length.is_daily and may_hold_a_running_day(frames.values(), before):
-            close = await self._close_of(local_date(before))
-        return {symbol: ended(frame, length, before, close) for symbol, frame in frames.items()}
-
-    async def _close_of(self, day: date) -> datetime:
+    async def _close_of(self, at: datetime) -> datetime:
         """The close of a day's session by the broker's calendar, which knows half days; remembered for that day."""
+        day = local_date(at)
         if self._session_close is None or self._session_close[0] != day:
-            client = self._reads.trading
-
-            def call() -> datetime:
-                days = _list(client.get_calendar(GetCalendarRequest(start=day, end=day)))
-                return _closing_time(day, days)
-
-            self._session_close = (day, await self._read("calendar", call))
+            known = {session.day: session.closes_at for session in await self.sessions(day, day)}
+            self._session_close = (day, known.get(day, regular_close(day)))
         return self._session_close[1]
-
-
-def _order_fields(order: Order) -> dict[str, Any]:
-    kind: type[LimitOrderRequest] | type[MarketOrderRequest]
-    kind = LimitOrderRequest if order.type is OrderType.LIMIT else MarketOrderRequest
-    price = {"limit_price": order.limit_price} if order.type is OrderType.LIMIT else {}
-    request = kind(
-        symbol=order.symbol,
-        qty=order.qty,
-        side=order.side.value,
-        time_in_force=order.time_in_force.value,
-        client_order_id=order.client_order_id,
-        **price,
-    )
-    fields = dict(request.to_request_fields())
-    # alpaca-py turns money into floats; the broker takes decimal strings as well.
-    fields["qty"] = format(order.qty, "f")
-    if order.limit_price is not None and order.type is OrderType.LIMIT:
-        fields["limit_price"] = format(order.limit_price, "f")
-    return fields
-
-
-def _closing_time(day: date, days: Sequence[object]) -> datetime:
-    for entry in days:
-        if isinstance(entry, Mapping) and entry.get("date") == day.isoformat():
-            hour, _, minute = str(entry["close"]).partition(":")
-            local = datetime(day.year, day.month, day.day, int(hour), int(minute), tzinfo=NEW_YORK)
-            return local.astimezone(UTC)
-    return regular_close(day)
-
-
-def _list(raw: object) -> list[object]:
-    if not isinstance(raw, list):
-        raise ValueError("the broker's answer is not a list")
-    return raw

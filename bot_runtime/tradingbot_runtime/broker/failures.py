@@ -1,25 +1,32 @@
 """What an error of alpaca-py, requests or a body means for the bot. The one place that tells "no" from "who knows".
 
-An order is only rejected when the broker itself said so in words we can read; all else leaves it in doubt.
+An order is only rejected when the broker itself said so in words we can read, and only "not taken" when it is certain
+that no order was looked at; all else leaves it in doubt. docs/broker-faults.md has the table.
 """
 
 import json
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+import requests
 from alpaca.common.exceptions import APIError
+from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
 
 from tradingbot_runtime.broker.lanes import LaneTimeout
 from tradingbot_runtime.broker.port import (
     BrokerError,
     BrokerUnavailable,
     OrderInDoubt,
+    OrderNotTaken,
     OrderRejected,
     Unauthorized,
 )
+from tradingbot_runtime.broker.rate_headers import RateHeaders, rate_headers
 
 _DUPLICATE_ID = 40010001
 _NOT_FOUND = 40410000
-_FINAL = frozenset({400, 403, 404, 422})
+_TOO_MANY_REQUESTS = 42910000
+_FINAL = frozenset({400, 403, 404, 413, 422})
 _MAX_MESSAGE_LENGTH = 300
 
 
@@ -32,25 +39,28 @@ class Answer:
     message: str
     is_readable: bool
     """Whether the body is JSON with a message: the broker's own word, not that of a proxy before it."""
+    rate: RateHeaders
 
 
 def answer_of(error: APIError) -> Answer:
     """The answer inside alpaca-py's error, whose own `code` fails on bodies without one."""
-    body: object = None
     text = str(error)
-    try:
-        body = json.loads(text)
-    except ValueError:
-        body = None
     status = error.status_code or 0
+    headers: Mapping[str, str] = error.response.headers if error.response is not None else {}
+    rate = rate_headers(headers)
+    try:
+        body: object = json.loads(text)
+    except (ValueError, RecursionError):
+        body = None
     if not isinstance(body, dict) or "message" not in body:
-        return Answer(status, None, _short(text), is_readable=False)
+        return Answer(status, None, _short(text), is_readable=False, rate=rate)
     code = body.get("code")
     return Answer(
         status,
         code if isinstance(code, int) else None,
         _short(str(body["message"])),
         is_readable=True,
+        rate=rate,
     )
 
 
@@ -59,35 +69,54 @@ def of_call(error: Exception, doing: str) -> BrokerError:
     if isinstance(error, BrokerError):
         return error
     if not isinstance(error, APIError):
-        return BrokerUnavailable(f"{doing}: {_described(error)}")
+        may_pass = not isinstance(error, requests.exceptions.TooManyRedirects)
+        return BrokerUnavailable(f"{doing}: {_described(error)}", may_pass=may_pass)
     answer = answer_of(error)
     said = f"{doing}: {answer.status} {answer.message}"
     if answer.status == 401:
         return unauthorized(said)
     if answer.status in _FINAL and answer.is_readable:
-        return OrderRejected(said)
-    return BrokerUnavailable(said)
+        return OrderRejected(said, status=answer.status)
+    may_pass = answer.status in {408, 429} or answer.status >= 500
+    return BrokerUnavailable(said, may_pass=may_pass, after_seconds=answer.rate.retry_after_seconds or 0.0)
 
 
-def of_submit(error: Exception, client_order_id: str) -> BrokerError:
-    """What a failed submit means for the order: refused for good, or in doubt.
+def of_write(error: Exception, doing: str) -> BrokerError:
+    """What a failed submit or replace means for the new order: refused for good, not taken, or in doubt.
 
-    A 429 most likely refuses, but whoever counts requests may stand behind whoever takes orders, and no body says
-    which: asking by client_order_id costs one read, a second order costs money. A 422 for a doubled id says that
-    the order is there already.
+    A 422 for a doubled id says that the order is there already. A 429 counts as not taken only where the counting is
+    known to be the broker's own, which it does before it looks at an order: its error code, or its rate limit headers.
+    A bare 429 may come from anything on the way, perhaps after the order has passed: asking by client_order_id costs
+    one read, a wrong guess an order that nobody watches.
     """
     if isinstance(error, BrokerError):
         return error
+    if never_left(error):
+        return OrderNotTaken(f"{doing}: {_described(error)}")
     if not isinstance(error, APIError):
-        return OrderInDoubt(f"submit {client_order_id}: {_described(error)}")
+        return OrderInDoubt(f"{doing}: {_described(error)}")
     answer = answer_of(error)
-    said = f"submit {client_order_id}: {answer.status} {answer.message}"
+    said = f"{doing}: {answer.status} {answer.message}"
     if answer.status == 401:
         return unauthorized(said)
+    if answer.status == 429 and (answer.code == _TOO_MANY_REQUESTS or answer.rate.limit is not None):
+        return OrderNotTaken(said)
     doubled = answer.code == _DUPLICATE_ID and "client_order_id" in answer.message
     if answer.status in _FINAL and answer.is_readable and not doubled:
-        return OrderRejected(said)
+        return OrderRejected(said, status=answer.status)
     return OrderInDoubt(said)
+
+
+def never_left(error: BaseException) -> bool:
+    """Whether it is certain that not one byte of the request was sent: no thread took it, or no connection was made."""
+    if isinstance(error, LaneTimeout):
+        return not error.started
+    if isinstance(error, requests.exceptions.ConnectTimeout):
+        return True
+    reasons = (NewConnectionError, NameResolutionError, ConnectTimeoutError)
+    return isinstance(error, requests.exceptions.ConnectionError) and any(
+        isinstance(cause, reasons) for cause in _causes(error)
+    )
 
 
 def is_not_found(error: APIError) -> bool:
@@ -108,6 +137,18 @@ def unauthorized(said: str) -> Unauthorized:
         f"{said}: the broker refuses the keys; check APCA_API_KEY_ID and APCA_API_SECRET_KEY in the account's"
         " Secret, and that they are of this environment"
     )
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """What requests and urllib3 wrapped, which they put into arguments and attributes as well as into contexts."""
+    waiting: list[object] = [error]
+    for _ in range(20):
+        if not waiting:
+            return
+        cause = waiting.pop()
+        if isinstance(cause, BaseException):
+            yield cause
+            waiting += [*cause.args, getattr(cause, "reason", None), cause.__cause__]
 
 
 def _described(error: Exception) -> str:

@@ -17,7 +17,12 @@ MAX_WAITING = 1000
 
 
 class LaneTimeout(Exception):
-    """The call has not come back in time; it may still be under way, but it will not start any more."""
+    """The call has not come back in time; if it has not started by now, it never will."""
+
+    def __init__(self, message: str, *, started: bool = True) -> None:
+        """`started`: whether the call may still be under way."""
+        super().__init__(message)
+        self.started = started
 
 
 class Lane(Protocol):
@@ -60,13 +65,15 @@ class ThreadLane:
         try:
             self._jobs.put_nowait(job)
         except queue.Full:
-            raise LaneTimeout(f"{MAX_WAITING} calls already wait for an answer") from None
+            raise LaneTimeout(f"{MAX_WAITING} calls already wait for an answer", started=False) from None
         try:
             async with asyncio.timeout(timeout_seconds):
                 result: T = await job.answer
                 return result
         except TimeoutError:
-            raise LaneTimeout(f"no answer within {timeout_seconds:g} s") from None
+            with job.lock:
+                job.abandoned = True
+            raise LaneTimeout(f"no answer within {timeout_seconds:g} s", started=job.started) from None
         finally:
             # A call that nobody waits for must not start later: an order would go out after it was given up.
             with job.lock:

@@ -1,14 +1,24 @@
 """What the runtime needs of a broker, and how a broker can fail. Holds no protocol."""
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from datetime import datetime
+from dataclasses import dataclass, field
+from datetime import date, datetime
 from typing import Protocol
 
 import pandas as pd
 
 from tradingbot_runtime.core.events import StreamConnected, TradeUpdate
 from tradingbot_runtime.core.orders import Order
-from tradingbot_runtime.core.values import BrokerFigures, BrokerOrder, BrokerPosition, MarketClock
+from tradingbot_runtime.core.values import (
+    BrokerActivity,
+    BrokerAsset,
+    BrokerFigures,
+    BrokerOrder,
+    BrokerPosition,
+    BrokerQuote,
+    MarketClock,
+    MarketSession,
+)
 
 
 class BrokerError(Exception):
@@ -16,50 +26,128 @@ class BrokerError(Exception):
 
 
 class OrderRejected(BrokerError):
-    """The broker refused for good (400, 403, 404, 422): asking again will not help."""
+    """The broker refused for good (400, 403, 404, 413, 422): asking again will not help."""
+
+    def __init__(self, message: str, *, status: int = 0) -> None:
+        """`status`: the HTTP status; 0 where nothing was sent."""
+        super().__init__(message)
+        self.status = status
+
+
+class OrderNotTaken(BrokerError):
+    """The order never reached whoever takes orders: kept back here, no connection, or the broker counts us out (429).
+
+    It is certain that no such order exists. It is not sent again by itself: whoever decided it decides anew.
+    """
 
 
 class Unauthorized(BrokerError):
-    """The broker refuses the keys (401)."""
+    """The broker refuses the keys (401): nothing was done."""
 
 
 class BrokerUnavailable(BrokerError):
-    """No usable answer (timeout, connection lost, 429, 5xx): a read or a cancel may be tried again."""
+    """No usable answer: a read or a cancel may be tried again, by whoever owns trying again."""
+
+    def __init__(self, message: str, *, may_pass: bool = True, after_seconds: float = 0.0) -> None:
+        """`may_pass`: whether the next try may well succeed; `after_seconds`: how long the broker wants to be left."""
+        super().__init__(message)
+        self.may_pass = may_pass
+        self.after_seconds = after_seconds
 
 
 class OrderInDoubt(BrokerError):
     """An order was sent and no usable answer came: ask by client_order_id, never send again."""
 
 
+@dataclass(frozen=True)
+class LaneFigures:
+    """What the request budget did to one kind of calls since the process began."""
+
+    waits: int = 0
+    waited_seconds: float = 0.0
+    given_up: int = 0
+    """Calls that were not made because they would have had to wait too long."""
+    too_many_requests: int = 0
+    """Answers 429."""
+
+
+@dataclass(frozen=True)
+class BudgetFigures:
+    """One API's request budget: what the broker last said is left of how much, and what that did, by lane."""
+
+    limit: int | None = None
+    left: int | None = None
+    lanes: Mapping[str, LaneFigures] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class BrokerHealth:
+    """What the adapter knows of the connection beside the answers. Counters since the process began."""
+
+    keys_refused: str = ""
+    """Why the broker refuses the keys, from the first 401 until an answer that accepts them; empty: it does not."""
+    budgets: Mapping[str, BudgetFigures] = field(default_factory=dict)
+    """By API: trading, data."""
+    stream_frames: int = 0
+    stream_frames_unreadable: int = 0
+    stream_silences: int = 0
+    """How often the stream kept quiet about a change that the books showed, and was dropped for it."""
+    seconds_since_stream_frame: float | None = None
+    """Machine time since trade updates last said anything; None while none are connected."""
+
+
 class Broker(Protocol):
-    """A broker. Every call has a timeout; times are UTC; money is Decimal."""
+    """A broker. Every call has a timeout; times are UTC; money is Decimal.
+
+    Reads raise BrokerUnavailable, Unauthorized or OrderRejected (the question itself was refused).
+    """
 
     async def clock(self) -> MarketClock:
         """The market's clock."""
         ...
 
-    async def figures(self) -> BrokerFigures:
-        """The account's money."""
+    async def figures(self, *, urgent: bool = False) -> BrokerFigures:
+        """The account's money. `urgent`, here and below: for a kill, which must not wait behind other reads."""
         ...
 
-    async def positions(self) -> tuple[BrokerPosition, ...]:
+    async def positions(self, *, urgent: bool = False) -> tuple[BrokerPosition, ...]:
         """All positions of the account."""
         ...
 
-    async def open_orders(self) -> tuple[BrokerOrder, ...]:
-        """All open orders of the account, whoever placed them."""
+    async def open_orders(self, *, urgent: bool = False) -> tuple[BrokerOrder, ...]:
+        """All open orders of the account, whoever placed them; a parent that is open has its legs inside.
+
+        A leg whose parent is no longer open stands for itself: the broker's list does not say whose it is.
+        """
         ...
 
-    async def orders_since(self, after: datetime | None, prefix: str) -> tuple[BrokerOrder, ...]:
-        """Orders in any state created after a moment of market time, whose client_order_id begins with `prefix`."""
+    async def orders_since(
+        self, after: datetime | None, prefix: str, *, urgent: bool = False
+    ) -> tuple[BrokerOrder, ...]:
+        """Orders in any state created after a moment of market time, whose client_order_id begins with `prefix`.
+
+        Each has its legs inside, in any state. Together with `open_orders` see `legs.rolled_up`.
+        """
         ...
 
     async def order(self, client_order_id: str) -> BrokerOrder | None:
-        """One order by our id; None when the broker knows no such order."""
+        """One order by our id, its legs inside; None when the broker knows no such order."""
+        ...
+
+    async def order_by_id(self, broker_id: str) -> BrokerOrder | None:
+        """One order by the broker's id (a leg, a replacement), its legs inside; None when there is no such order."""
         ...
 
     async def submit(self, order: Order) -> BrokerOrder:
-        """Sends an order once. Raises OrderRejected, Unauthorized or OrderInDoubt."""
+        """Sends an order once. Raises OrderRejected, OrderNotTaken, Unauthorized or OrderInDoubt."""
+        ...
+
+    async def replace(self, order: Order, broker_id: str) -> BrokerOrder:
+        """Asks once that `order`, under its own client_order_id, take the place of the order `broker_id`.
+
+        Returns the new order; the old one stays until the stream says `replaced`. Raises what `submit` raises; in
+        doubt, ask by the new client_order_id.
+        """
         ...
 
     async def cancel(self, broker_id: str) -> None:
@@ -67,18 +155,49 @@ class Broker(Protocol):
         ...
 
     async def close_position(self, symbol: str, qty: str) -> None:
-        """Closes at most qty shares of what is held; nothing held is no error."""
+        """Closes at most qty shares of what is held; nothing held is no error. Asked once: the caller looks again."""
+        ...
+
+    async def activities(self, after: datetime | None) -> tuple[BrokerActivity, ...]:
+        """What changed the account without an order, booked after a moment of market time, oldest first.
+
+        At most 5,000: where there are more, ask again from the last.
+        """
         ...
 
     async def bars(
         self, symbols: Sequence[str], timeframe: str, count: int, before: datetime
     ) -> Mapping[str, pd.DataFrame]:
-        """Per symbol the last `count` bars that ended at or before a moment of market time, oldest first."""
+        """Per symbol the last `count` bars that ended at or before a moment of market time, oldest first.
+
+        Prices are adjusted for splits. A symbol without bars, or that the broker does not know, is absent.
+        """
+        ...
+
+    async def quotes(self, symbols: Sequence[str]) -> Mapping[str, BrokerQuote]:
+        """The latest quotes; a symbol without one, or that the broker does not know, is absent."""
+        ...
+
+    async def assets(self, symbols: Sequence[str]) -> Mapping[str, BrokerAsset]:
+        """What the broker says of these symbols; one that it does not know is absent."""
+        ...
+
+    async def sessions(self, first: date, last: date) -> tuple[MarketSession, ...]:
+        """The exchange's sessions from `first` to `last`, both included (dates in New York), oldest first."""
         ...
 
     def trade_updates(self) -> AsyncGenerator[StreamConnected | TradeUpdate, None]:
-        """One StreamConnected once updates flow, then trade updates.
+        """StreamConnected once updates flow, then trade updates; StreamConnected again where one could not be read,
+        because what it said must then be read from the books.
 
         Ends with BrokerUnavailable when the socket is lost or mute, with Unauthorized when the keys are refused.
         """
+        ...
+
+    def drop_trade_updates(self, reason: str) -> None:
+        """Ends the present `trade_updates` with BrokerUnavailable, so that it is connected anew."""
+        ...
+
+    def health(self) -> BrokerHealth:
+        """What is known of the connection at this moment; asks nobody."""
         ...

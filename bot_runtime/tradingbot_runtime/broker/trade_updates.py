@@ -1,31 +1,42 @@
 """The broker's stream of trade updates over one websocket: authenticate, listen, read, notice when it falls silent.
 
-Holds one connection and never reconnects by itself; a word it does not know is passed on, not dropped.
+Holds one connection and never reconnects by itself. A word it does not know is passed on, and what it cannot read is
+said to be missing: nothing is dropped unnoticed, and nothing odd ends what comes after it.
 """
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncGenerator, Callable
-from typing import Any
+from contextlib import aclosing
+from typing import Any, Final
 
 import aiohttp
 
 from tradingbot_runtime.broker.failures import unauthorized
 from tradingbot_runtime.broker.port import BrokerUnavailable
-from tradingbot_runtime.broker.reading import trade_update_from
+from tradingbot_runtime.broker.reading import is_multi_leg, trade_update_from
 from tradingbot_runtime.broker.transport import without_version
 from tradingbot_runtime.core.events import StreamConnected, TradeUpdate
 
 CONNECT_SECONDS = 10.0
 """From the first packet to the first word of the stream."""
-HEARTBEAT_SECONDS = 20.0
+CLOSE_SECONDS: Final = 2.0
+HEARTBEAT_SECONDS: Final = 20.0
 """A ping after so long without a frame; its pong has half of that to come, so silence is noticed in 30 s."""
-MAX_FRAME_BYTES = 4 * 1024 * 1024
+MAX_FRAME_BYTES: Final = 4 * 1024 * 1024
+MAX_UNREADABLE_FRAMES: Final = 20
+"""In a row: whoever sends more than that does not speak this protocol."""
+_STREAM: Final = "trade_updates"
 
 
 def stream_url(base_url: str) -> str:
     """The websocket's address beside the trading API."""
     return "ws" + without_version(base_url).removeprefix("http") + "/stream"
+
+
+class _Unreadable(Exception):
+    """A frame of which nobody knows what it says."""
 
 
 class TradeUpdates:
@@ -39,75 +50,153 @@ class TradeUpdates:
         *,
         heartbeat_seconds: float = HEARTBEAT_SECONDS,
         session: Callable[[], aiohttp.ClientSession] = aiohttp.ClientSession,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._url = stream_url(base_url)
         self._keys = {"key_id": key_id, "secret_key": secret_key}
         self._heartbeat_seconds = heartbeat_seconds
         self._session = session
+        self._monotonic = monotonic
+        self._dropped: asyncio.Future[str] | None = None
+        self.frames = 0
+        """Frames read since the process began."""
+        self.frames_unreadable = 0
+        """Frames of which nobody knows what they said."""
+        self.last_frame_at: float | None = None
+        """Monotonic time of the last frame of the present connection; None while there is none."""
+
+    def drop(self, reason: str) -> None:
+        """Ends the present `listen` with BrokerUnavailable; without one, nothing happens."""
+        if self._dropped is not None and not self._dropped.done():
+            self._dropped.set_result(reason)
 
     async def listen(self) -> AsyncGenerator[StreamConnected | TradeUpdate, None]:
-        """StreamConnected once, then updates until the socket is lost: BrokerUnavailable; bad keys: Unauthorized."""
+        """StreamConnected once updates flow, and again after a frame that cannot be read; updates until the end.
+
+        The end is BrokerUnavailable (socket lost, mute, dropped, talking nonsense) or Unauthorized (bad keys, also
+        when they are revoked in mid-stream).
+        """
+        self._dropped = asyncio.get_running_loop().create_future()
         try:
             async with self._session() as session:
                 socket = await self._connect(session)
                 try:
                     yield StreamConnected()
-                    while True:
-                        body = _frame(await socket.receive())
-                        if body.get("stream") == "trade_updates":
-                            yield _update(body.get("data"))
+                    async with aclosing(self._events(socket, self._dropped)) as events:
+                        async for event in events:
+                            yield event
                 finally:
                     await socket.close()
+        except aiohttp.WSServerHandshakeError as error:
+            if error.status == 401:
+                raise unauthorized("trade updates: 401") from error
+            raise BrokerUnavailable(f"trade updates: answered {error.status} instead of a websocket") from error
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise BrokerUnavailable(f"trade updates: {type(error).__name__}: {error}") from error
+        finally:
+            self.last_frame_at = None
+
+    async def _events(
+        self, socket: aiohttp.ClientWebSocketResponse, dropped: "asyncio.Future[str]"
+    ) -> AsyncGenerator[StreamConnected | TradeUpdate, None]:
+        unreadable = 0
+        while True:
+            message = await _next(socket, dropped)
+            try:
+                update = self._update_in(message)
+            except _Unreadable as error:
+                unreadable += 1
+                self.frames_unreadable += 1
+                if unreadable > MAX_UNREADABLE_FRAMES:
+                    raise BrokerUnavailable(f"trade updates: {unreadable} frames make no sense; {error}") from error
+                # Whatever it said is in the books: whoever is told of a new connection reads them.
+                yield StreamConnected()
+            else:
+                unreadable = 0
+                if update is not None:
+                    yield update
+
+    def _update_in(self, message: aiohttp.WSMessage) -> TradeUpdate | None:
+        body = self._body(message)
+        stream, data = body.get("stream"), body.get("data")
+        if stream == "authorization" and isinstance(data, dict) and data.get("status") == "unauthorized":
+            raise unauthorized("trade updates: the keys were revoked")
+        if stream == "listening":
+            _check_listening(data)
+        if stream != _STREAM or (isinstance(data, dict) and is_multi_leg(data.get("order"))):
+            return None
+        try:
+            return trade_update_from(data)
+        except (ValueError, TypeError, AttributeError) as error:
+            raise _Unreadable(f"an update cannot be read: {error}") from error
+
+    def _body(self, message: aiohttp.WSMessage) -> dict[str, Any]:
+        """The JSON of a frame, which Alpaca sends as binary and others as text."""
+        if message.type not in (aiohttp.WSMsgType.BINARY, aiohttp.WSMsgType.TEXT):
+            reason = message.data if message.type is aiohttp.WSMsgType.ERROR else message.extra
+            raise BrokerUnavailable(f"trade updates: the connection is lost ({message.type.name.lower()} {reason})")
+        self.frames += 1
+        self.last_frame_at = self._monotonic()
+        try:
+            body = json.loads(message.data)
+        except (ValueError, RecursionError) as error:
+            raise _Unreadable(f"a frame is not JSON: {error}") from error
+        if not isinstance(body, dict):
+            raise _Unreadable("a frame is not an object")
+        return body
 
     async def _connect(self, session: aiohttp.ClientSession) -> aiohttp.ClientWebSocketResponse:
         async with asyncio.timeout(CONNECT_SECONDS):
             socket = await session.ws_connect(
-                self._url, heartbeat=self._heartbeat_seconds, max_msg_size=MAX_FRAME_BYTES
+                self._url,
+                heartbeat=self._heartbeat_seconds,
+                max_msg_size=MAX_FRAME_BYTES,
+                timeout=aiohttp.ClientWSTimeout(ws_close=CLOSE_SECONDS),
             )
             try:
                 await socket.send_json({"action": "authenticate", "data": self._keys})
-                await _until_authorized(socket)
-                await socket.send_json({"action": "listen", "data": {"streams": ["trade_updates"]}})
-                await _until_listening(socket)
+                _check_authorized(await self._answer(socket, "authorization"))
+                await socket.send_json({"action": "listen", "data": {"streams": [_STREAM]}})
+                _check_listening(await self._answer(socket, "listening"))
             except BaseException:
                 await socket.close()
                 raise
             return socket
 
+    async def _answer(self, socket: aiohttp.ClientWebSocketResponse, stream: str) -> object:
+        """What the broker says next on a stream; what else it says before is not for us."""
+        while True:
+            try:
+                body = self._body(await socket.receive())
+            except _Unreadable as error:
+                raise BrokerUnavailable(f"trade updates: {error}") from error
+            if body.get("stream") == stream:
+                return body.get("data")
 
-async def _until_authorized(socket: aiohttp.ClientWebSocketResponse) -> None:
-    while True:
-        body = _frame(await socket.receive())
-        if body.get("stream") != "authorization":
-            continue
-        data = body.get("data")
-        if isinstance(data, dict) and data.get("status") == "authorized":
-            return
+
+async def _next(socket: aiohttp.ClientWebSocketResponse, dropped: "asyncio.Future[str]") -> aiohttp.WSMessage:
+    """The next message. Raises BrokerUnavailable when the connection is dropped first."""
+    receiving = asyncio.ensure_future(socket.receive())
+    try:
+        await asyncio.wait((receiving, dropped), return_when=asyncio.FIRST_COMPLETED)
+        if dropped.done():
+            raise BrokerUnavailable(f"trade updates: the stream is mute: {dropped.result()}")
+        return receiving.result()
+    finally:
+        if not receiving.done():
+            receiving.cancel()
+            await asyncio.wait((receiving,))
+
+
+def _check_authorized(data: object) -> None:
+    status = data.get("status") if isinstance(data, dict) else None
+    if status == "unauthorized":
         raise unauthorized("trade updates")
+    if status != "authorized":
+        raise BrokerUnavailable(f"trade updates: neither authorized nor refused, but {str(status)[:100]!r}")
 
 
-async def _until_listening(socket: aiohttp.ClientWebSocketResponse) -> None:
-    while _frame(await socket.receive()).get("stream") != "listening":
-        pass
-
-
-def _frame(message: aiohttp.WSMessage) -> dict[str, Any]:
-    """The JSON of a frame, which Alpaca sends as binary and others as text."""
-    if message.type not in (aiohttp.WSMsgType.BINARY, aiohttp.WSMsgType.TEXT):
-        reason = message.data if message.type is aiohttp.WSMsgType.ERROR else message.extra
-        raise BrokerUnavailable(f"trade updates: the connection is lost ({message.type.name.lower()} {reason})")
-    try:
-        body = json.loads(message.data)
-    except ValueError as error:
-        raise BrokerUnavailable(f"trade updates: a frame is not JSON: {error}") from error
-    return body if isinstance(body, dict) else {}
-
-
-def _update(data: object) -> TradeUpdate:
-    try:
-        return trade_update_from(data)
-    except ValueError as error:
-        # What it said is lost; connecting again makes the core read the broker's books, which say it too.
-        raise BrokerUnavailable(f"trade updates: an update cannot be read: {error}") from error
+def _check_listening(data: object) -> None:
+    streams = data.get("streams") if isinstance(data, dict) else None
+    if not isinstance(streams, list) or _STREAM not in streams:
+        raise BrokerUnavailable(f"trade updates: the broker does not send them, but {str(streams)[:100]}")

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import requests
 from alpaca.common.rest import RESTClient
 from requests.adapters import HTTPAdapter
+from urllib3.exceptions import HTTPError
 
 CONNECT_TIMEOUT_SECONDS = 3.05
 READ_TIMEOUT_SECONDS = 10.0
@@ -35,17 +36,22 @@ class BoundedAdapter(HTTPAdapter):
         kwargs["timeout"] = (CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS)
         response = super().send(request, *args, **kwargs)
         try:
-            # A read timeout restarts with every byte: a peer that drips bytes would hold us for ever.
+            # A read timeout restarts with every byte, and `iter_content` waits for a whole chunk of them: a peer that
+            # drips bytes would hold us for ever.
             content = bytearray()
-            for chunk in response.iter_content(_CHUNK_BYTES):
+            while chunk := response.raw.read1(_CHUNK_BYTES, decode_content=True):
                 content += chunk
                 if self._monotonic() > deadline:
                     raise requests.exceptions.ReadTimeout("the answer's body came too slowly", request=request)
                 if len(content) > MAX_BODY_BYTES:
                     raise requests.exceptions.ConnectionError("the answer's body is too long", request=request)
+        except HTTPError as error:
+            response.close()
+            raise requests.exceptions.ConnectionError(error, request=request) from error
         except BaseException:
             response.close()
             raise
+        response.close()
         # Where requests keeps a body that was read: alpaca-py then finds it complete.
         response._content = bytes(content)
         return response

@@ -1,77 +1,32 @@
 """Alpaca's answers, good and bad, as the core is told of them. Sent once; read again only where that is safe."""
 
 import json
-import random
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
 import requests
-from requests.adapters import BaseAdapter
 
-from builders import OPEN, a_config, an_order
+from broker_desk import Answer, Desk, Wire, refusal
+from builders import OPEN, an_order
 from runtime_answers import ORDER
-from tradingbot_runtime.broker.alpaca import PAGE, AlpacaBroker, Credentials
-from tradingbot_runtime.broker.lanes import InlineLane, LaneTimeout
-from tradingbot_runtime.broker.port import BrokerError, BrokerUnavailable, OrderInDoubt, OrderRejected, Unauthorized
-from tradingbot_runtime.broker.retries import Retries
+from tradingbot_runtime.broker.connection import Credentials
+from tradingbot_runtime.broker.lanes import LaneTimeout
+from tradingbot_runtime.broker.listings import PAGE
+from tradingbot_runtime.broker.port import (
+    BrokerError,
+    BrokerUnavailable,
+    OrderInDoubt,
+    OrderNotTaken,
+    OrderRejected,
+    Unauthorized,
+)
+from tradingbot_runtime.broker.trade_updates import TradeUpdates
+from tradingbot_runtime.core.events import StreamConnected, TradeUpdate
 from tradingbot_runtime.core.values import OrderType, Side
-
-Answer = tuple[int, Any] | Exception
-
-
-class Wire(BaseAdapter):
-    """Plays the broker: one answer after the other, the last one again and again."""
-
-    def __init__(self, *answers: Answer) -> None:
-        super().__init__()
-        self.answers = list(answers)
-        self.requests: list[requests.PreparedRequest] = []
-
-    def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
-        self.requests.append(request)
-        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
-        if isinstance(answer, Exception):
-            raise answer
-        response = requests.Response()
-        response.status_code, body = answer
-        response._content = body.encode() if isinstance(body, str) else json.dumps(body).encode()
-        response.url, response.request = request.url or "", request
-        return response
-
-    def close(self) -> None:
-        pass
-
-
-class Desk:
-    def __init__(self, *answers: Answer) -> None:
-        self.wire = Wire(*answers)
-        self.slept: list[float] = []
-        self.broker = AlpacaBroker(
-            a_config().broker,
-            Credentials("PK", "secret"),
-            rng=random.Random(1),
-            session=self._session,
-            lane=lambda name, threads: InlineLane(),
-            retries=Retries(random.Random(1), self._sleep),
-        )
-
-    def _session(self) -> requests.Session:
-        session = requests.Session()
-        session.mount("http://", self.wire)
-        return session
-
-    async def _sleep(self, seconds: float) -> None:
-        self.slept.append(seconds)
-
-    @property
-    def sent(self) -> list[str]:
-        return [f"{request.method} {(request.url or '').split(':1/')[-1]}" for request in self.wire.requests]
-
-
-def refusal(code: int | None, message: str) -> dict[str, Any]:
-    return {"message": message} if code is None else {"code": code, "message": message}
 
 
 async def test_an_order_is_sent_with_its_id_and_exact_decimals() -> None:
@@ -108,14 +63,16 @@ async def test_a_market_order_has_no_price() -> None:
     ("answer", "expected"),
     [
         (requests.exceptions.ReadTimeout("slow"), OrderInDoubt),
-        (requests.exceptions.ConnectTimeout("slow"), OrderInDoubt),
+        (requests.exceptions.ConnectTimeout("slow"), OrderNotTaken),
         (requests.exceptions.ConnectionError("reset"), OrderInDoubt),
         (requests.exceptions.ChunkedEncodingError("cut"), OrderInDoubt),
         (LaneTimeout("no answer within 30 s"), OrderInDoubt),
+        (LaneTimeout("no thread was free", started=False), OrderNotTaken),
         ((500, refusal(50010000, "internal")), OrderInDoubt),
         ((504, "<html>"), OrderInDoubt),
         ((502, ""), OrderInDoubt),
-        ((429, refusal(42910000, "too many requests")), OrderInDoubt),
+        ((429, refusal(42910000, "too many requests")), OrderNotTaken),
+        ((429, "slow down"), OrderInDoubt),
         ((200, "<html>"), OrderInDoubt),
         ((200, ""), OrderInDoubt),
         ((200, [1]), OrderInDoubt),
@@ -151,7 +108,6 @@ async def test_a_submit_is_sent_once_whatever_comes_back(answer: Answer, expecte
         (500, ""),
         (504, "<html>"),
         (200, "{cut"),
-        (403, "<html>a proxy's"),
     ],
 )
 async def test_a_read_is_tried_three_times_more_with_growing_waits(answer: Answer) -> None:
@@ -174,6 +130,14 @@ async def test_a_read_that_succeeds_at_last_is_an_answer() -> None:
     read = await desk.broker.clock()
     assert read.timestamp == datetime(2026, 3, 2, 14, 35, tzinfo=UTC)
     assert read.timestamp.tzinfo is UTC
+
+
+@pytest.mark.parametrize("answer", [(403, "<html>a proxy's"), (302, ""), (409, refusal(None, "conflict"))])
+async def test_what_will_not_pass_by_itself_is_not_tried_again(answer: Answer) -> None:
+    desk = Desk(answer)
+    with pytest.raises(BrokerUnavailable):
+        await desk.broker.clock()
+    assert len(desk.sent) == 1
 
 
 @pytest.mark.parametrize(
@@ -303,15 +267,7 @@ class Pages(Wire):
 
 
 async def test_all_pages_are_read_also_where_an_instant_is_cut_in_two() -> None:
-    desk = Desk((200, []))
-    desk.wire = Pages([an_order_of(number) for number in range(2 * PAGE + 100)])
-    desk.broker = AlpacaBroker(
-        a_config().broker,
-        Credentials("PK", "secret"),
-        rng=random.Random(1),
-        session=desk._session,
-        lane=lambda name, threads: InlineLane(),
-    )
+    desk = Desk(wire=Pages([an_order_of(number) for number in range(2 * PAGE + 100)]))
     found = await desk.broker.orders_since(None, "tb-")
     assert sorted(order.client_order_id for order in found) == sorted(
         f"tb-{number}" for number in range(1, 2 * PAGE + 100, 2)
@@ -320,3 +276,80 @@ async def test_all_pages_are_read_also_where_an_instant_is_cut_in_two() -> None:
 
 def test_keys_are_not_shown() -> None:
     assert "secret" not in repr(Credentials("PK", "secret"))
+
+
+async def test_keys_refused_in_mid_day_are_said_until_an_answer_accepts_them() -> None:
+    account = {"equity": "1", "last_equity": "1", "cash": "1", "buying_power": "1"}
+    desk = Desk((401, refusal(40110000, "request is not authorized")), (503, ""), (200, account))
+    with pytest.raises(Unauthorized):
+        await desk.broker.submit(an_order())
+    assert "not authorized" in desk.broker.health().keys_refused
+    await desk.broker.figures()
+    assert desk.broker.health().keys_refused == ""
+    assert len(desk.sent) == 3
+
+
+async def test_a_403_says_nothing_about_the_keys() -> None:
+    desk = Desk((403, refusal(40310000, "insufficient buying power")))
+    with pytest.raises(OrderRejected):
+        await desk.broker.submit(an_order())
+    assert desk.broker.health().keys_refused == ""
+
+
+async def test_a_read_is_not_tried_again_before_the_broker_wants_it() -> None:
+    desk = Desk((503, "", {"Retry-After": "7"}))
+    with pytest.raises(BrokerUnavailable):
+        await desk.broker.figures()
+    assert desk.slept == [7.0, 7.0, 7.0]
+
+
+async def test_whoever_is_told_to_wait_too_long_gives_up_at_once() -> None:
+    desk = Desk((503, "", {"Retry-After": "600"}))
+    with pytest.raises(BrokerUnavailable):
+        await desk.broker.figures()
+    assert len(desk.sent) == 1
+
+
+async def test_every_answer_counts_bad_ones_too_and_an_order_without_budget_is_not_taken() -> None:
+    limits = {"X-Ratelimit-Limit": "200", "X-Ratelimit-Remaining": "10", "X-Ratelimit-Reset": "2000000000"}
+    desk = Desk((422, refusal(42210000, "no"), limits))
+    with pytest.raises(OrderRejected):
+        await desk.broker.submit(an_order())
+    with pytest.raises(OrderNotTaken, match="no request to spare"):
+        await desk.broker.submit(an_order(2))
+    assert len(desk.sent) == 1
+    with pytest.raises(OrderRejected):
+        await desk.broker.order(an_order().client_order_id)
+    budget = desk.broker.health().budgets["trading"]
+    assert (budget.limit, budget.left, budget.lanes["orders"].given_up) == (200, 9, 1)
+
+
+class Stream(TradeUpdates):
+    """Says what it is told to say, and ends when it is dropped."""
+
+    def __init__(self, *events: StreamConnected | TradeUpdate) -> None:
+        super().__init__("http://127.0.0.1:1", "PK", "secret")
+        self._said = events
+        self.dropped = ""
+
+    def drop(self, reason: str) -> None:
+        self.dropped = reason
+
+    async def listen(self) -> AsyncGenerator[StreamConnected | TradeUpdate, None]:
+        for event in self._said:
+            yield event
+
+
+async def test_a_stream_that_keeps_quiet_about_what_the_books_show_is_dropped() -> None:
+    stream = Stream(StreamConnected(), StreamConnected())
+    filled = {**ORDER, "status": "filled", "filled_qty": "10", "filled_avg_price": "100"}
+    desk = Desk((200, ORDER), (200, filled), trade_updates=stream)
+    async with aclosing(desk.broker.trade_updates()) as updates:
+        await anext(updates)
+        await desk.broker.submit(an_order())
+        await desk.broker.order(an_order().client_order_id)
+        assert stream.dropped == ""
+        desk.pass_time(11)
+        await desk.broker.order(an_order().client_order_id)
+    assert str(ORDER["id"]) in stream.dropped
+    assert desk.broker.health().stream_silences == 1

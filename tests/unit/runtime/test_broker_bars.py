@@ -12,8 +12,9 @@ import requests
 from alpaca_simulator.in_process import InProcessAdapter
 from alpaca_simulator.simulator import stepped
 from builders import a_config
-from tradingbot_runtime.broker.alpaca import AlpacaBroker, Credentials
+from tradingbot_runtime.broker.alpaca import AlpacaBroker
 from tradingbot_runtime.broker.bars import BAR_LENGTHS, COLUMNS, ended, frame_of, regular_close, windows
+from tradingbot_runtime.broker.connection import Credentials
 from tradingbot_runtime.broker.lanes import InlineLane
 
 MONDAY_NOON = datetime(2026, 3, 2, 17, 0, tzinfo=UTC)

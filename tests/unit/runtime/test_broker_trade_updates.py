@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing
 
 import pytest
@@ -29,7 +29,14 @@ Talk = Callable[[web.WebSocketResponse], Awaitable[None]]
 
 
 async def heard(
-    talk: Talk, limit: int = 10, key: str = "PK", *, pongs: bool = True, heartbeat_seconds: float = 20.0
+    talk: Talk,
+    limit: int = 10,
+    key: str = "PK",
+    *,
+    pongs: bool = True,
+    heartbeat_seconds: float = 20.0,
+    streams: Sequence[str] = ("trade_updates",),
+    drop_after: int | None = None,
 ) -> tuple[list[object], BrokerError]:
     """What a listener hears from a broker that greets and then talks, and how it ends."""
 
@@ -42,7 +49,7 @@ async def heard(
         await socket.send_bytes(json.dumps({"stream": "authorization", "data": word}).encode())
         if known:
             assert json.loads((await socket.receive()).data)["action"] == "listen"
-            await socket.send_str(json.dumps({"stream": "listening", "data": {"streams": ["trade_updates"]}}))
+            await socket.send_str(json.dumps({"stream": "listening", "data": {"streams": list(streams)}}))
             await talk(socket)
         return socket
 
@@ -56,6 +63,8 @@ async def heard(
                 async for event in listening:
                     events.append(event)
                     assert len(events) < limit
+                    if len(events) == drop_after:
+                        updates.drop("nothing was said of order 7")
     return events, raised.value
 
 
@@ -99,15 +108,108 @@ async def test_wrong_keys_are_said_at_once() -> None:
     assert "APCA_API_KEY_ID" in str(error)
 
 
-@pytest.mark.parametrize("bad", [b"{cut", frame({"event": "fill"}), frame({**UPDATE, "order": {"id": 1}})])
-async def test_an_update_that_cannot_be_read_ends_the_connection(bad: bytes) -> None:
+BAD_FRAMES = [
+    b"{cut",
+    b"\xff\xfe",
+    b"[1]",
+    b"[" * 100_000,
+    frame({"event": "fill"}),
+    frame({**UPDATE, "order": {"id": 1}}),
+    frame({**UPDATE, "order": {**ORDER, "filled_qty": "NaN"}}),
+    frame([]),
+]
+
+
+@pytest.mark.parametrize("bad", BAD_FRAMES)
+async def test_a_frame_that_cannot_be_read_has_the_books_read_and_loses_nothing_after_it(bad: bytes) -> None:
     async def talk(socket: web.WebSocketResponse) -> None:
         await socket.send_bytes(bad)
+        await socket.send_bytes(frame(UPDATE))
+        await socket.close()
+
+    events, _ = await heard(talk)
+    assert [type(event) for event in events] == [StreamConnected, StreamConnected, TradeUpdate]
+
+
+async def test_a_broker_that_only_talks_nonsense_is_given_up() -> None:
+    async def talk(socket: web.WebSocketResponse) -> None:
+        for _ in range(2 * trade_updates.MAX_UNREADABLE_FRAMES):
+            await socket.send_bytes(b"{cut")
         await socket.receive()
 
-    events, error = await heard(talk)
-    assert len(events) == 1
+    events, error = await heard(talk, limit=100)
+    assert len(events) == 1 + trade_updates.MAX_UNREADABLE_FRAMES
     assert isinstance(error, BrokerUnavailable)
+    assert "make no sense" in str(error)
+
+
+async def test_orders_of_several_options_are_somebody_elses() -> None:
+    async def talk(socket: web.WebSocketResponse) -> None:
+        await socket.send_bytes(frame({**UPDATE, "order": {**ORDER, "order_class": "mleg", "symbol": "", "side": ""}}))
+        await socket.close()
+
+    events, _ = await heard(talk)
+    assert events == [StreamConnected()]
+
+
+async def test_doubled_and_reordered_updates_are_passed_on_as_they_come() -> None:
+    new = {**UPDATE, "event": "new", "order": {**ORDER, "status": "new"}}
+
+    async def talk(socket: web.WebSocketResponse) -> None:
+        for update in (UPDATE, UPDATE, new):
+            await socket.send_bytes(frame(update))
+        await socket.close()
+
+    events, _ = await heard(talk)
+    assert [event.event for event in events if isinstance(event, TradeUpdate)] == ["fill", "fill", "new"]
+
+
+async def test_keys_that_are_revoked_in_mid_stream_are_said_so() -> None:
+    async def talk(socket: web.WebSocketResponse) -> None:
+        await socket.send_bytes(frame({"action": "authenticate", "status": "unauthorized"}, "authorization"))
+        await socket.receive()
+
+    _, error = await heard(talk)
+    assert isinstance(error, Unauthorized)
+
+
+async def test_a_broker_that_listens_to_something_else_is_not_listened_to() -> None:
+    async def talk(socket: web.WebSocketResponse) -> None:
+        raise AssertionError
+
+    events, error = await heard(talk, streams=["account_updates"])
+    assert events == []
+    assert isinstance(error, BrokerUnavailable)
+    assert "account_updates" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"), [(401, Unauthorized), (403, BrokerUnavailable), (503, BrokerUnavailable)]
+)
+async def test_an_answer_that_is_no_websocket_is_refused_keys_only_when_it_says_so(
+    status: int, expected: type[BrokerError]
+) -> None:
+    async def refuse(request: web.Request) -> web.Response:
+        return web.Response(status=status)
+
+    app = web.Application()
+    app.router.add_get("/stream", refuse)
+    async with TestServer(app) as server:
+        with pytest.raises(BrokerError) as raised:
+            async for _ in TradeUpdates(str(server.make_url("")), "PK", "s").listen():
+                raise AssertionError
+    assert type(raised.value) is expected
+
+
+async def test_a_connection_that_is_dropped_ends_with_the_reason() -> None:
+    async def talk(socket: web.WebSocketResponse) -> None:
+        await socket.send_bytes(frame(UPDATE))
+        await socket.receive()
+
+    events, error = await heard(talk, drop_after=2)
+    assert len(events) == 2
+    assert isinstance(error, BrokerUnavailable)
+    assert "mute: nothing was said of order 7" in str(error)
 
 
 async def test_a_mute_connection_is_noticed() -> None:

@@ -1,7 +1,9 @@
 """HTTP that ends: a silent, dripping or endless broker is given up, and nothing is sent twice."""
 
+import gzip
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -103,3 +105,45 @@ def test_a_body_that_is_cut_short_is_an_error() -> None:
 @pytest.mark.parametrize("url", ["http://a", "http://a/", "http://a/v2", "http://a/v2/"])
 def test_the_version_is_alpaca_pys_to_add(url: str) -> None:
     assert without_version(url) == "http://a"
+
+
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\n[1, \r\n2\r\n2]\r\n0\r\n\r\n"
+ZIPPED = gzip.compress(b"[1, 2]")
+WHOLE = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n%s" % (len(ZIPPED), ZIPPED)
+
+
+@pytest.mark.parametrize("said", [CHUNKED, WHOLE])
+def test_a_connection_is_used_again_once_its_answer_was_read(said: bytes) -> None:
+    connections: list[int] = []
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                connections.append(connection.fileno())
+                while connection.recv(65536):
+                    connection.sendall(said)
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        with bounded_session() as session:
+            for _ in range(3):
+                assert session.get(f"http://127.0.0.1:{listener.getsockname()[1]}").json() == [1, 2]
+        thread.join(10)
+    assert len(connections) == 1
+
+
+def test_a_body_that_drips_is_given_up_however_small_its_drops(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transport, "READ_TIMEOUT_SECONDS", 0.15)
+    monkeypatch.setattr(transport, "BODY_TIMEOUT_SECONDS", 0.0)
+    drops = [answer(b"", length=1000), *[b"x"] * 500]
+
+    class Tick(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            return super().wait(0.01)
+
+    with server(*drops, pause=Tick()) as (url, _), bounded_session() as session:
+        started = time.monotonic()
+        with pytest.raises(requests.exceptions.ReadTimeout, match="slowly"):
+            session.get(url)
+        assert time.monotonic() - started < 4
