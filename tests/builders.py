@@ -8,6 +8,9 @@ from typing import Any
 import pandas as pd
 
 from tradingbot_api import RuntimeConfig
+from tradingbot_runtime.core.commands import Command, Evaluate
+from tradingbot_runtime.core.engine import Engine
+from tradingbot_runtime.core.events import Event, TargetsComputed, TargetsFailed
 from tradingbot_runtime.core.orders import Order, OrderState, client_order_id
 from tradingbot_runtime.core.values import (
     BrokerFigures,
@@ -20,6 +23,7 @@ from tradingbot_runtime.core.values import (
     Side,
     TimeInForce,
 )
+from tradingbot_runtime.strategies.evaluation import StrategyFailed, weights_of
 
 UID = "11111111-2222-3333-4444-555555555555"
 OPEN = datetime(2026, 3, 2, 14, 30, tzinfo=UTC)
@@ -122,3 +126,16 @@ def _frame(prices: Sequence[float], until: datetime) -> pd.DataFrame:
     index = pd.date_range(end=until - timedelta(minutes=5), periods=len(prices), freq="5min", tz="UTC")
     column = pd.Series(list(prices), index=index, dtype=float)
     return pd.DataFrame({"open": column, "high": column, "low": column, "close": column, "volume": 1000.0})
+
+
+def evaluated(engine: Engine, commands: list[Command], now: Now) -> list[Command]:
+    """The commands, with what came of the strategy where they ask for it."""
+    after: list[Command] = []
+    for command in commands:
+        if isinstance(command, Evaluate):
+            try:
+                answer: Event = TargetsComputed(command.bar, weights_of(engine.strategy, command.frames))
+            except StrategyFailed as error:
+                answer = TargetsFailed(command.bar, str(error))
+            after += engine.handle(answer, now)
+    return [*(command for command in commands if not isinstance(command, Evaluate)), *after]

@@ -6,11 +6,11 @@ One loop, one queue: an event is handled, its journal is committed, and only the
 import asyncio
 import random
 import time
-from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from itertools import count
 from typing import Any, Final, TypeVar
 
@@ -20,20 +20,23 @@ import structlog
 from tradingbot_api import OnKill, RuntimeConfig, RuntimeReport, TradingState
 from tradingbot_runtime import __version__
 from tradingbot_runtime.backoff import Backoff
-from tradingbot_runtime.broker.port import Broker, BrokerError, OrderRejected, Unauthorized
+from tradingbot_runtime.broker.lanes import LaneTimeout, ThreadLane
+from tradingbot_runtime.broker.legs import rolled_up
+from tradingbot_runtime.broker.port import Broker, BrokerError, OrderNotTaken, OrderRejected, Unauthorized
 from tradingbot_runtime.control.port import ControlPlane, ControlPlaneLost
 from tradingbot_runtime.core import commands as do
 from tradingbot_runtime.core import events as seen
 from tradingbot_runtime.core.engine import Engine
 from tradingbot_runtime.core.orders import client_order_id_prefix
 from tradingbot_runtime.core.recovered import Recovered
-from tradingbot_runtime.core.values import BrokerOrder, BrokerSnapshot, Now
+from tradingbot_runtime.core.values import BrokerSnapshot, Now
 from tradingbot_runtime.ops import logs
 from tradingbot_runtime.ops.metrics import Metrics
 from tradingbot_runtime.ops.mirror import Mirror
 from tradingbot_runtime.ops.notices import Deliverer, Delivery, NoticeSecrets
 from tradingbot_runtime.recording import Recorder
 from tradingbot_runtime.state import Backup, Backups, Database, StateFailure, StateUnwritable
+from tradingbot_runtime.strategies.evaluation import StrategyFailed, weights_of
 
 MAX_WAITING_EVENTS: Final = 10_000
 MAX_WAITING_CONTROL_EVENTS: Final = 100
@@ -42,7 +45,12 @@ STREAM_IS_STABLE_AFTER_SECONDS: Final = 30.0
 CALENDAR_BACK: Final = timedelta(days=14)
 """No holiday keeps the exchange closed for so long."""
 
+STRATEGY_SECONDS: Final = 60.0
+"""The most that one evaluation may take; one that takes longer is given up, and said."""
+
 T = TypeVar("T")
+Evaluation = Callable[[Mapping[str, pd.DataFrame]], Awaitable[Mapping[str, Decimal]]]
+"""The strategy's targets of bars. Raises StrategyFailed, or LaneTimeout when it takes too long."""
 Sent = do.SubmitOrder | do.ReplaceOrder
 """What may create exposure at the broker, and so leaves one at a time and only once."""
 
@@ -66,6 +74,35 @@ class CommitFailed(Exception):
         super().__init__(str(failure))
         self.failure = failure
         self.cancels = tuple(cancels)
+
+
+class SteadyClock:
+    """The machine's time as durations need it: it never goes back and never jumps, and follows the wall's slowly.
+
+    `wall` is UTC and may be set by anybody at any moment; `monotonic` is in seconds.
+    """
+
+    SLEW: Final = 0.1
+    """The share of the time passed by which it may run fast or slow to come back to the wall's time."""
+
+    def __init__(
+        self,
+        wall: Callable[[], datetime] = lambda: datetime.now(UTC),
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._wall = wall
+        self._monotonic = monotonic
+        self._last, self._read_at = wall(), monotonic()
+
+    def __call__(self) -> datetime:
+        """The time, UTC."""
+        read_at = self._monotonic()
+        passed = timedelta(seconds=max(0.0, read_at - self._read_at))
+        steady = self._last + passed
+        most = passed * self.SLEW
+        self._last = steady + min(most, max(-most, self._wall() - steady))
+        self._read_at = read_at
+        return self._last
 
 
 class Decisions:
@@ -135,6 +172,7 @@ class Errands:
         broker: Broker,
         may_send: Callable[[str], bool],
         bars_needed: int,
+        evaluate: Evaluation,
         config: RuntimeConfig,
         metrics: Metrics,
         now: Callable[[], Now],
@@ -143,6 +181,7 @@ class Errands:
         self._broker = broker
         self._may_send = may_send
         self._bars_needed = bars_needed
+        self._evaluate = evaluate
         self._symbols = tuple(config.symbols)
         self._timeframe = config.timeframe.value
         self._metrics = metrics
@@ -160,6 +199,8 @@ class Errands:
                 return await self._snapshot(command)
             case do.ReadBars():
                 return await self._bars()
+            case do.Evaluate(bar, frames):
+                return await self._targets(bar, frames)
             case do.CancelOrder(order_id, broker_id):
                 await self._try("cancel", order_id, self._broker.cancel(broker_id))
             case do.ClosePosition(symbol, qty):
@@ -184,16 +225,20 @@ class Errands:
 
     async def _send(self, command: Sent) -> seen.Event:
         order = command.order
-        # Between the decision and now a kill may have been seen: this is the last moment to keep the order back.
-        if not self._may_send(order.client_order_id):
-            return seen.SubmitWithheld(order.client_order_id, "a kill, a pause or a halt came first")
+
+        def may_send() -> bool:
+            # Asked in the lane's thread at the last moment: a kill may have been seen since the decision.
+            return self._may_send(order.client_order_id)
+
         try:
             match command:
                 case do.SubmitOrder():
-                    word = await self._timed("submit", self._broker.submit(order))
+                    word = await self._timed("submit", self._broker.submit(order, may_send))
                 case do.ReplaceOrder(_, broker_id):
-                    word = await self._timed("replace", self._broker.replace(order, broker_id))
+                    word = await self._timed("replace", self._broker.replace(order, broker_id, may_send))
             return seen.SubmitAcknowledged(word)
+        except OrderNotTaken as error:
+            return seen.SubmitWithheld(order.client_order_id, str(error))
         except (OrderRejected, Unauthorized) as error:
             return seen.SubmitRejected(order.client_order_id, str(error))
         except Exception as error:
@@ -217,14 +262,20 @@ class Errands:
 
     async def _books(self, command: do.TakeSnapshot) -> BrokerSnapshot:
         # Orders first: once none of ours is open, the positions read after that can no longer change under us.
-        orders: dict[str, BrokerOrder] = {order.broker_id: order for order in await self._broker.open_orders()}
-        ours = await self._broker.orders_since(command.since, command.prefix)
-        orders.update((order.broker_id, order) for order in ours)
-        positions = await self._broker.positions()
-        figures = await self._broker.figures()
+        urgent = command.urgent
+        listed = await self._broker.open_orders(urgent=urgent)
+        ours = await self._broker.orders_since(command.since, command.prefix, urgent=urgent)
+        positions = await self._broker.positions(urgent=urgent)
+        figures = await self._broker.figures(urgent=urgent)
         since = command.activities_since
         activities = () if since is None else await self._broker.activities(since)
-        return BrokerSnapshot(figures, positions, tuple(orders.values()), activities)
+        return BrokerSnapshot(figures, positions, rolled_up((*listed, *ours)), activities)
+
+    async def _targets(self, bar: str, frames: Mapping[str, pd.DataFrame]) -> seen.Event:
+        try:
+            return seen.TargetsComputed(bar, await self._evaluate(frames))
+        except (StrategyFailed, LaneTimeout) as error:
+            return seen.TargetsFailed(bar, str(error))
 
     async def _bars(self) -> seen.Event:
         before = self._now().market
@@ -324,20 +375,30 @@ class App:
         """`renew` makes an engine of what a reopened state gives back; without it a failed commit ends the process."""
         self._backups = backups
         self._renew = renew
+        self._keys_refused = ""
         self._control_seen: dict[tuple[type[seen.Event], str], seen.Event] = {}
         self._config = config
         self._engine = engine
         self._broker = broker
         self._control = control
         self._rng = rng
-        self._machine_clock = machine_clock or _utc_now
+        self._machine_clock = machine_clock or SteadyClock()
         self._timings = timings or Timings()
         self._started_at = self._machine_clock()
         self._heartbeat = time.monotonic()
         self._failure: StateFailure | None = None
         self.metrics = Metrics(lambda: self._engine.counters)
         self._decisions = Decisions(engine, database, self.metrics, self._machine_clock, recorder, mirror)
-        self._errands = Errands(broker, self._may_send, engine.bars_needed, config, self.metrics, self._decisions.now)
+        self._strategy_lane = ThreadLane("strategy", 1)
+        self._errands = Errands(
+            broker,
+            self._may_send,
+            engine.bars_needed,
+            self._evaluate,
+            config,
+            self.metrics,
+            self._decisions.now,
+        )
         self._events = EventQueue()
         self._delivery = Delivery(
             deliverer or Deliverer(config.notices, NoticeSecrets()),
@@ -362,6 +423,11 @@ class App:
             "message": str(self._failure)[:1024],
         }
         return report.model_copy(update=halted)
+
+    async def _evaluate(self, frames: Mapping[str, pd.DataFrame]) -> Mapping[str, Decimal]:
+        """The strategy's targets, in a thread of its own: a slow one must not keep a kill waiting."""
+        strategy = self._engine.strategy
+        return await self._strategy_lane.run(lambda: weights_of(strategy, frames), STRATEGY_SECONDS)
 
     def _may_send(self, order_id: str) -> bool:
         return self._failure is None and self._engine.may_send(order_id)
@@ -455,6 +521,7 @@ class App:
     async def _repeat(self, every_seconds: float, read: Callable[[], Awaitable[seen.Event | None]]) -> None:
         while True:
             event = await read()
+            await self._tell_of_the_keys()
             if event is not None:
                 await self._events.put(event)
             await asyncio.sleep(every_seconds)
@@ -483,8 +550,16 @@ class App:
 
     async def _run_and_tell(self, command: do.Command) -> None:
         event = await self._errands.run(command)
+        await self._tell_of_the_keys()
         if event is not None:
             await self._events.put(event)
+
+    async def _tell_of_the_keys(self) -> None:
+        refused = self._broker.health().keys_refused
+        if bool(refused) == bool(self._keys_refused):
+            return
+        self._keys_refused = refused
+        await self._events.put(seen.KeysRefused(refused) if refused else seen.KeysAccepted())
 
     async def _send_orders(self) -> None:
         # One after the other, in the order they were decided: exits go out before the entries they pay for.
@@ -569,6 +644,7 @@ class App:
         await _cancelled(deciding, *sources)
         if self._failure is None:
             await self._finish_submits()
+        self._strategy_lane.close()
         self._snapshots.close()
         self._bars.close()
         await _cancelled(*self._under_way, *([self._sending] if self._sending else []))
@@ -609,37 +685,6 @@ class _OneAtATime:
             await self._run(command)
 
 
-class InOrder:
-    """Decisions and errands one by one, without tasks, threads or waiting: the driver of deterministic runs.
-
-    What the app does concurrently happens here in the order it was asked for, so the same events give the same run.
-    """
-
-    MAX_STEPS: Final = 100_000
-
-    def __init__(self, decisions: Decisions, errands: Errands) -> None:
-        self._decisions = decisions
-        self._errands = errands
-
-    async def tell(self, event: seen.Event) -> None:
-        """Handles an event, and all that comes of it."""
-        events: deque[seen.Event] = deque([event])
-        for _ in range(self.MAX_STEPS):
-            if not events:
-                return
-            for command in self._decisions.on(events.popleft()):
-                outcome = await self._errands.run(command)
-                if outcome is not None:
-                    events.append(outcome)
-        raise RuntimeError(f"one event led to more than {self.MAX_STEPS} others")
-
-    async def read_clock(self) -> None:
-        """Reads the broker's clock and handles it."""
-        event = await self._errands.clock()
-        if event is not None:
-            await self.tell(event)
-
-
 async def _tick() -> seen.Tick:
     return seen.Tick()
 
@@ -659,7 +704,3 @@ def _described(error: Exception) -> str:
 def _start_of(frame: pd.DataFrame) -> datetime:
     start: datetime = frame.index[-1].to_pydatetime()
     return start
-
-
-def _utc_now() -> datetime:
-    return datetime.now(UTC)

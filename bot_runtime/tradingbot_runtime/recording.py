@@ -107,13 +107,16 @@ def replay(path: Path) -> Replayed:
 def commands_text(commands: Sequence[do.Command]) -> list[str]:
     """Commands as canonical text: equal commands give equal bytes."""
     return [
-        json.dumps(
-            {"command": type(command).__name__, **_adapter(type(command)).dump_python(command, mode="json")},
-            separators=(",", ":"),
-            sort_keys=True,
-        )
+        json.dumps({"command": type(command).__name__, **_command_body(command)}, separators=(",", ":"), sort_keys=True)
         for command in commands
     ]
+
+
+def _command_body(command: do.Command) -> dict[str, Any]:
+    if isinstance(command, do.Evaluate):
+        return {"bar": command.bar, "symbols": sorted(command.frames)}  # the bars themselves are in the event
+    body: dict[str, Any] = _adapter(type(command)).dump_python(command, mode="json")
+    return body
 
 
 def _whole(lines: Iterator[tuple[int, str]]) -> Iterator[tuple[int, str]]:

@@ -5,7 +5,7 @@ The real engine, the real SQLite and alpaca-py; only sockets, threads and waitin
 
 import json
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -14,6 +14,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import requests
 
 from alpaca_simulator.api.rendering import order_json, trade_update_json
@@ -23,7 +24,7 @@ from alpaca_simulator.market.clock import SteppedClock
 from alpaca_simulator.market.prices import Market
 from alpaca_simulator.simulator import Simulator, stepped
 from builders import UID, a_config
-from tradingbot_runtime.app import Decisions, Errands, InOrder
+from tradingbot_runtime.app import Decisions, Errands
 from tradingbot_runtime.broker.alpaca import AlpacaBroker
 from tradingbot_runtime.broker.budget import RequestBudget
 from tradingbot_runtime.broker.connection import Credentials
@@ -36,8 +37,10 @@ from tradingbot_runtime.core.orders import client_order_id_prefix
 from tradingbot_runtime.core.portfolio import Portfolio
 from tradingbot_runtime.core.recovered import Recovered
 from tradingbot_runtime.core.values import Now
+from tradingbot_runtime.in_order import InOrder
 from tradingbot_runtime.ops.metrics import Metrics
 from tradingbot_runtime.state import Database
+from tradingbot_runtime.strategies.evaluation import weights_of
 from tradingbot_runtime.strategies.registry import load
 
 MONDAY = datetime(2026, 3, 2, 14, 25, tzinfo=UTC)
@@ -133,6 +136,7 @@ class World:
         broker = AlpacaBroker(
             self.config.broker,
             KEYS,
+            prefix=PREFIX,
             rng=random.Random(1),
             session=self._session,
             lane=lambda name, threads: InlineLane(),
@@ -144,12 +148,17 @@ class World:
             broker,
             self.engine.may_send,
             self.engine.bars_needed,
+            self.evaluate,
             self.config,
             metrics,
             decisions.now,
             self.wait,
         )
         self.bot = InOrder(decisions, errands)
+
+    async def evaluate(self, frames: Mapping[str, pd.DataFrame]) -> Mapping[str, Decimal]:
+        """The strategy's targets, at once."""
+        return weights_of(self.engine.strategy, frames)
 
     def _monotonic(self) -> float:
         return self.machine.timestamp()

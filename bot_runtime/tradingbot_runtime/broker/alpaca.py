@@ -29,6 +29,7 @@ from tradingbot_runtime.broker.order_requests import replace_body, submit_body
 from tradingbot_runtime.broker.port import BrokerHealth, OrderInDoubt, Unauthorized
 from tradingbot_runtime.broker.retries import Retries
 from tradingbot_runtime.broker.silence import Silence
+from tradingbot_runtime.broker.strangers import Strangers
 from tradingbot_runtime.broker.trade_updates import TradeUpdates
 from tradingbot_runtime.broker.transport import SessionFactory, bounded_session
 from tradingbot_runtime.core.events import StreamConnected, TradeUpdate
@@ -46,13 +47,15 @@ from tradingbot_runtime.core.values import (
 )
 
 _NESTED = {"nested": True}
-_THREADS: Mapping[Urgency, int] = {Urgency.READ: 2, Urgency.ORDER: 1, Urgency.URGENT: 4}
+_THREADS: Mapping[str, int] = {"reads": 2, "orders": 1, "questions": 2, "snapshots": 2, "cancels": 4}
+"""Threads of each lane."""
 
 
 class AlpacaBroker:
     """The `Broker` port over Alpaca's protocol, for Alpaca and for the simulator.
 
-    Three lanes: reads, orders, and what must never wait behind either (cancels, closing, questions about an order).
+    Five lanes, none of which waits for another: reads; orders; questions about one order; the snapshots that a kill
+    waits for; cancels and closes.
     """
 
     def __init__(
@@ -60,6 +63,7 @@ class AlpacaBroker:
         endpoint: BrokerEndpoint,
         keys: Credentials,
         *,
+        prefix: str,
         rng: random.Random,
         session: SessionFactory = bounded_session,
         lane: Callable[[str, int], Lane] = ThreadLane,
@@ -68,34 +72,42 @@ class AlpacaBroker:
         trade_updates: TradeUpdates | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`budget`: makes the request budget of an API, from its name. `monotonic`: machine time, in seconds."""
+        """`prefix`: what every client_order_id of the bot begins with: others' orders may be skipped, its own never.
+
+        `budget`: makes the request budget of an API, from its name. `monotonic`: machine time, in seconds.
+        """
+        self._strangers = Strangers(prefix)
         self._budgets = {api: budget(api.value) for api in Api}
         self._standing = KeyStanding()
         retries = retries or Retries(rng)
 
-        def connection(urgency: Urgency) -> Connection:
+        def connection(name: str, urgency: Urgency) -> Connection:
             return Connection(
                 endpoint,
                 keys,
                 urgency=urgency,
-                lane=lane(urgency.value, _THREADS[urgency]),
+                lane=lane(name, _THREADS[name]),
                 session=session,
                 budgets=self._budgets,
                 standing=self._standing,
                 retries=retries,
             )
 
-        self._reads, self._orders = connection(Urgency.READ), connection(Urgency.ORDER)
-        self._urgent = connection(Urgency.URGENT)
+        self._reads, self._orders = connection("reads", Urgency.READ), connection("orders", Urgency.ORDER)
+        self._questions, self._snapshots, self._cancels = (
+            connection(name, Urgency.URGENT) for name in ("questions", "snapshots", "cancels")
+        )
         self._data = MarketData(self._reads, DataFeed(endpoint.data_feed.value), self._close_of)
-        self._updates = trade_updates or TradeUpdates(endpoint.base_url, keys.key_id, keys.secret_key)
+        self._updates = trade_updates or TradeUpdates(
+            endpoint.base_url, keys.key_id, keys.secret_key, strangers=self._strangers
+        )
         self._silence, self._silences = Silence(), 0
         self._monotonic = monotonic
         self._session_close: tuple[date, datetime] | None = None
 
     def close(self) -> None:
         """Ends the idle threads; a call that hangs dies with the process."""
-        for connection in (self._reads, self._orders, self._urgent):
+        for connection in (self._reads, self._orders, self._questions, self._snapshots, self._cancels):
             connection.close()
 
     def health(self) -> BrokerHealth:
@@ -108,6 +120,7 @@ class AlpacaBroker:
             stream_frames_unreadable=self._updates.frames_unreadable,
             stream_silences=self._silences,
             seconds_since_stream_frame=None if last is None else self._monotonic() - last,
+            unreadable_skipped=self._strangers.skipped,
         )
 
     # ------------------------------------------------------------------ the account
@@ -125,13 +138,13 @@ class AlpacaBroker:
         return await on.read("account", lambda: reading.figures_from(on.trading.get_account()))
 
     async def positions(self, *, urgent: bool = False) -> tuple[BrokerPosition, ...]:
-        """All positions of the account."""
-        on = self._connection(urgent)
-        return await on.read("positions", lambda: reading.positions_from(on.trading.get_all_positions()))
+        """All positions of the account, without those of no stock that cannot be read."""
+        on, strangers = self._connection(urgent), self._strangers
+        return await on.read("positions", lambda: reading.positions_from(on.trading.get_all_positions(), strangers))
 
-    async def activities(self, after: datetime | None) -> tuple[BrokerActivity, ...]:
+    async def activities(self, after: datetime | None, *, urgent: bool = False) -> tuple[BrokerActivity, ...]:
         """What changed the account without an order, booked after a moment of market time, oldest first."""
-        return await activities(self._reads, after)
+        return await activities(self._connection(urgent), after, self._strangers)
 
     # ------------------------------------------------------------------ orders
 
@@ -142,21 +155,21 @@ class AlpacaBroker:
         only where there is something to roll up.
         """
         on = self._connection(urgent)
-        flat = await orders(on, QueryOrderStatus.OPEN, None, nested=False)
+        flat = await self._listed(on, QueryOrderStatus.OPEN, None, nested=False)
         if all(order.order_class == OrderClass.SIMPLE for order in flat):
             return self._seen(flat)
-        return self._seen(rolled_up((*flat, *await orders(on, QueryOrderStatus.OPEN, None, nested=True))))
+        return self._seen(rolled_up((*flat, *await self._listed(on, QueryOrderStatus.OPEN, None, nested=True))))
 
     async def orders_since(
         self, after: datetime | None, prefix: str, *, urgent: bool = False
     ) -> tuple[BrokerOrder, ...]:
         """Orders in any state created after a moment of market time, whose client_order_id begins with `prefix`."""
-        listed = await orders(self._connection(urgent), QueryOrderStatus.ALL, after, nested=True)
+        listed = await self._listed(self._connection(urgent), QueryOrderStatus.ALL, after, nested=True)
         return self._seen(tuple(order for order in listed if order.client_order_id.startswith(prefix)))
 
     async def order(self, client_order_id: str) -> BrokerOrder | None:
         """One order by our id; None when the broker itself says that it knows no such order."""
-        doing, client = f"order {client_order_id}", self._urgent.trading
+        doing, client = f"order {client_order_id}", self._questions.trading
         found = await self._find(
             doing, lambda: client.get("/orders:by_client_order_id", {"client_order_id": client_order_id} | _NESTED)
         )
@@ -169,29 +182,35 @@ class AlpacaBroker:
 
     async def order_by_id(self, broker_id: str) -> BrokerOrder | None:
         """One order by the broker's id, its legs inside; None when there is no such order."""
-        doing, client = f"order {broker_id}", self._urgent.trading
+        doing, client = f"order {broker_id}", self._questions.trading
         found = await self._find(doing, lambda: client.get(f"/orders/{broker_id}", _NESTED))
         if found is not None and found.broker_id != broker_id:
             raise failures.of_call(ValueError("the answer is about another order"), doing)
         return found
 
-    async def submit(self, order: Order) -> BrokerOrder:
-        """Sends an order once. Raises OrderRejected, OrderNotTaken, Unauthorized or OrderInDoubt."""
-        client, body = self._orders.trading, submit_body(order)
-        return await self._write(f"submit {order.client_order_id}", order, lambda: client.post("/orders", body))
+    async def submit(self, order: Order, may_send: Callable[[], bool]) -> BrokerOrder:
+        """Sends an order once, if it still may be sent when its turn has come.
 
-    async def replace(self, order: Order, broker_id: str) -> BrokerOrder:
+        Raises OrderRejected, OrderNotTaken, Unauthorized or OrderInDoubt.
+        """
+        client, body = self._orders.trading, submit_body(order)
+        return await self._write(
+            f"submit {order.client_order_id}", order, lambda: client.post("/orders", body), may_send
+        )
+
+    async def replace(self, order: Order, broker_id: str, may_send: Callable[[], bool]) -> BrokerOrder:
         """Asks once that `order` take the place of the order `broker_id`. Raises what `submit` raises."""
         client, body = self._orders.trading, replace_body(order)
         return await self._write(
             f"replace {broker_id} by {order.client_order_id}",
             order,
             lambda: client.patch(f"/orders/{broker_id}", body),
+            may_send,
         )
 
     async def cancel(self, broker_id: str) -> None:
         """Asks to cancel; an order that is already closed, or unknown, is no error."""
-        client = self._urgent.trading
+        client = self._cancels.trading
 
         def call() -> None:
             try:
@@ -200,14 +219,14 @@ class AlpacaBroker:
                 if not (failures.is_final(error, 422) or failures.is_not_found(error)):
                     raise
 
-        await self._urgent.read(f"cancel {broker_id}", call)
+        await self._cancels.read(f"cancel {broker_id}", call)
 
     async def close_position(self, symbol: str, qty: str) -> None:
         """Closes at most qty shares of what is held and not already being sold; nothing held is no error.
 
         Never tried again by itself: a second close could sell what another owner of the account holds.
         """
-        client = self._urgent.trading
+        client = self._cancels.trading
 
         def available() -> Decimal:
             try:
@@ -217,7 +236,7 @@ class AlpacaBroker:
                     return Decimal(0)
                 raise
 
-        closing = min(abs(Decimal(qty)), await self._urgent.read(f"position {symbol}", available))
+        closing = min(abs(Decimal(qty)), await self._cancels.read(f"position {symbol}", available))
         if closing == 0:
             return
         request = ClosePositionRequest(qty=format(closing, "f"))
@@ -229,7 +248,7 @@ class AlpacaBroker:
                 if not failures.is_not_found(error):
                     raise
 
-        await self._urgent.once(f"close {symbol}", close)
+        await self._cancels.once(f"close {symbol}", close)
 
     # ------------------------------------------------------------------ the market
 
@@ -279,7 +298,12 @@ class AlpacaBroker:
     # ------------------------------------------------------------------ how
 
     def _connection(self, urgent: bool) -> Connection:
-        return self._urgent if urgent else self._reads
+        return self._snapshots if urgent else self._reads
+
+    async def _listed(
+        self, on: Connection, status: QueryOrderStatus, after: datetime | None, *, nested: bool
+    ) -> tuple[BrokerOrder, ...]:
+        return await orders(on, status, after, self._strangers, nested=nested)
 
     async def _find(self, doing: str, ask: Callable[[], object]) -> BrokerOrder | None:
         def call() -> BrokerOrder | None:
@@ -290,12 +314,14 @@ class AlpacaBroker:
                     return None
                 raise
 
-        found = await self._urgent.read(doing, call)
+        found = await self._questions.read(doing, call)
         self._listen_for_silence(() if found is None else (found,))
         return found
 
-    async def _write(self, doing: str, order: Order, send: Callable[[], object]) -> BrokerOrder:
-        taken = await self._orders.write(doing, lambda: reading.order_from(send()))
+    async def _write(
+        self, doing: str, order: Order, send: Callable[[], object], may_send: Callable[[], bool]
+    ) -> BrokerOrder:
+        taken = await self._orders.write(doing, lambda: reading.order_from(send()), may_send)
         if taken.client_order_id != order.client_order_id:
             raise OrderInDoubt(f"{doing}: the answer is about {taken.client_order_id}; asking by our id")
         return self._seen((taken,))[0]

@@ -79,12 +79,16 @@ class RequestBudget:
         self._refusals_in_a_row = 0
         self._lanes = dict.fromkeys(Urgency, LaneFigures())
 
-    async def take(self, urgency: Urgency) -> None:
-        """Takes one request out of the budget, as soon as it may. Raises BudgetSpent when that would be too late."""
+    async def take(self, urgency: Urgency) -> float:
+        """Takes one request out of the budget, as soon as it may; returns the seconds that it waited for that.
+
+        Raises BudgetSpent when that would be too late.
+        """
         waited = 0.0
         while (seconds := self._try_to_take(urgency, waited)) > 0:
             await self._sleep(seconds)
             waited += seconds
+        return waited
 
     def learn(self, urgency: Urgency, status: int, headers: Mapping[str, str]) -> None:
         """Reads the headers of any answer, good or bad."""

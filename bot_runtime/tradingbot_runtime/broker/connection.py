@@ -14,16 +14,19 @@ from alpaca.trading.client import TradingClient
 
 from tradingbot_api import BrokerEndpoint
 from tradingbot_runtime.broker import failures
-from tradingbot_runtime.broker.budget import BudgetSpent, RequestBudget, Urgency
+from tradingbot_runtime.broker.budget import RULES, BudgetSpent, RequestBudget, Urgency
 from tradingbot_runtime.broker.lanes import Lane
 from tradingbot_runtime.broker.port import OrderNotTaken, Unauthorized
 from tradingbot_runtime.broker.retries import Retries
+from tradingbot_runtime.broker.sockets import looking_again
 from tradingbot_runtime.broker.transport import SessionFactory, hardened, without_version
 
 T = TypeVar("T")
 
 CALL_TIMEOUT_SECONDS = 30.0
 """The most one request may take, its wait for a thread included and its wait for the budget not."""
+LEAST_WAIT_FOR_A_THREAD_SECONDS = 1.0
+"""What an order that has waited for the budget may still wait for a thread."""
 
 
 class Api(StrEnum):
@@ -111,14 +114,29 @@ class Connection:
         except Exception as error:
             raise self._noted(failures.of_call(error, doing), api) from error
 
-    async def write(self, doing: str, call: Callable[[], T]) -> T:
-        """What the sending of an order returns. Raises OrderRejected, OrderNotTaken, Unauthorized or OrderInDoubt."""
+    async def write(self, doing: str, call: Callable[[], T], may_send: Callable[[], bool]) -> T:
+        """What the sending of an order returns. Raises OrderRejected, OrderNotTaken, Unauthorized or OrderInDoubt.
+
+        `may_send` is asked in the lane's thread when the order's turn has come, and again when the connection stands
+        and nothing has been sent.
+        """
         try:
-            await self._budgets[Api.TRADING].take(self._urgency)
+            waited = await self._budgets[Api.TRADING].take(self._urgency)
         except BudgetSpent as error:
             raise OrderNotTaken(f"{doing}: {error}") from error
+        left = RULES[self._urgency].longest_wait_seconds - waited
+        begin_within = max(LEAST_WAIT_FOR_A_THREAD_SECONDS, left)
+
+        def look() -> None:
+            _check_it_may_be_sent(doing, may_send)
+
+        def send() -> T:
+            look()
+            with looking_again(look):
+                return call()
+
         try:
-            return await self._lane.run(call, CALL_TIMEOUT_SECONDS)
+            return await self._lane.run(send, CALL_TIMEOUT_SECONDS, begin_within_seconds=begin_within)
         except Exception as error:
             raise self._noted(failures.of_write(error, doing), Api.TRADING) from error
 
@@ -141,3 +159,13 @@ class Connection:
 
         session.hooks["response"].append(heard)
         return session
+
+
+def _check_it_may_be_sent(doing: str, may_send: Callable[[], bool]) -> None:
+    """Raises OrderNotTaken; whoever cannot say whether an order may be sent has it withheld."""
+    try:
+        allowed = may_send()
+    except Exception as error:
+        raise OrderNotTaken(f"{doing}: withheld: whether it may be sent cannot be told: {error!r}") from error
+    if not allowed:
+        raise OrderNotTaken(f"{doing}: withheld: a kill, a pause or a halt came while it waited to be sent")

@@ -53,12 +53,12 @@ def answer_of(error: APIError) -> Answer:
     except (ValueError, RecursionError):
         body = None
     if not isinstance(body, dict) or "message" not in body:
-        return Answer(status, None, _short(text), is_readable=False, rate=rate)
+        return Answer(status, None, short(text), is_readable=False, rate=rate)
     code = body.get("code")
     return Answer(
         status,
         code if isinstance(code, int) else None,
-        _short(str(body["message"])),
+        short(str(body["message"])),
         is_readable=True,
         rate=rate,
     )
@@ -154,10 +154,11 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 def _described(error: Exception) -> str:
     if isinstance(error, LaneTimeout):
         return str(error)
-    return _short(f"{type(error).__name__}: {error}")
+    return short(f"{type(error).__name__}: {error}")
 
 
-def _short(text: str) -> str:
+def short(text: str) -> str:
+    """Words of somebody else's on one line, bounded, that can be written anywhere."""
     # A lone surrogate from a JSON escape could not be written to the journal.
     clean = " ".join(text.encode("utf-8", "replace").decode().split())
     return clean if len(clean) <= _MAX_MESSAGE_LENGTH else f"{clean[:_MAX_MESSAGE_LENGTH]}…"

@@ -28,8 +28,10 @@ class LaneTimeout(Exception):
 class Lane(Protocol):
     """Runs blocking calls somewhere."""
 
-    async def run(self, call: Callable[[], T], timeout_seconds: float) -> T:
-        """What `call` returns or raises. Raises LaneTimeout when that takes too long."""
+    async def run(
+        self, call: Callable[[], T], timeout_seconds: float, *, begin_within_seconds: float | None = None
+    ) -> T:
+        """What `call` returns or raises. Raises LaneTimeout when that takes too long, or begins too late."""
         ...
 
     def close(self) -> None:
@@ -58,8 +60,13 @@ class ThreadLane:
         for thread in self._threads:
             thread.start()
 
-    async def run(self, call: Callable[[], T], timeout_seconds: float) -> T:
-        """What `call` returns or raises. Raises LaneTimeout when that takes too long or too many wait."""
+    async def run(
+        self, call: Callable[[], T], timeout_seconds: float, *, begin_within_seconds: float | None = None
+    ) -> T:
+        """What `call` returns or raises.
+
+        Raises LaneTimeout when that takes too long, when no thread is free in time, or when too many wait.
+        """
         loop = asyncio.get_running_loop()
         job = _Job(call=call, loop=loop, answer=loop.create_future())
         try:
@@ -68,6 +75,8 @@ class ThreadLane:
             raise LaneTimeout(f"{MAX_WAITING} calls already wait for an answer", started=False) from None
         try:
             async with asyncio.timeout(timeout_seconds):
+                if begin_within_seconds is not None:
+                    await _begun_or_given_up(job, begin_within_seconds)
                 result: T = await job.answer
                 return result
         except TimeoutError:
@@ -110,12 +119,23 @@ class ThreadLane:
 class InlineLane:
     """Runs a call where it is asked for: for tests that want one order of events and no threads."""
 
-    async def run(self, call: Callable[[], T], timeout_seconds: float) -> T:
+    async def run(
+        self, call: Callable[[], T], timeout_seconds: float, *, begin_within_seconds: float | None = None
+    ) -> T:
         """What `call` returns or raises."""
         return call()
 
     def close(self) -> None:
         """Nothing to close."""
+
+
+async def _begun_or_given_up(job: _Job, seconds: float) -> None:
+    """Raises LaneTimeout when the job has not begun by then; it never will."""
+    await asyncio.wait((job.answer,), timeout=seconds)
+    with job.lock:
+        if not job.started:
+            job.abandoned = True
+            raise LaneTimeout(f"no thread was free within {seconds:g} s", started=False)
 
 
 def _answer(future: "asyncio.Future[Any]", result: object, error: Exception | None) -> None:

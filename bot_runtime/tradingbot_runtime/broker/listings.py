@@ -1,6 +1,7 @@
 """Lists that Alpaca gives out: orders and account activities by the page, assets, the calendar. Bounded; reads only."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from functools import partial
 from typing import Any, Final
@@ -12,41 +13,66 @@ from alpaca.trading.requests import GetAssetsRequest, GetCalendarRequest, GetOrd
 
 from tradingbot_runtime.broker import failures, reading
 from tradingbot_runtime.broker.connection import Connection
-from tradingbot_runtime.broker.fields import list_of, object_of, text_of
+from tradingbot_runtime.broker.fields import Json, list_of, moment_of, object_of, text_of
 from tradingbot_runtime.broker.legs import rolled_up
+from tradingbot_runtime.broker.port import BrokerUnavailable
 from tradingbot_runtime.broker.reference_reading import activities_from, asset_from, session_from
+from tradingbot_runtime.broker.strangers import Strangers
 from tradingbot_runtime.core.values import BrokerActivity, BrokerAsset, BrokerOrder, MarketSession
 
 PAGE: Final = 500
 MAX_PAGES: Final = 200
 ACTIVITIES_A_PAGE: Final = 100
 MAX_ACTIVITY_PAGES: Final = 50
-MAX_ACTIVITIES: Final = ACTIVITIES_A_PAGE * MAX_ACTIVITY_PAGES
 ASSETS_ASKED_ONE_BY_ONE: Final = 20
 """More of them are picked out of the list of all assets: one large answer instead of many requests."""
 
 
+@dataclass(frozen=True)
+class _Page:
+    """One page of orders: what was read of it, how many orders the broker put on it, and the newest moment on it."""
+
+    orders: tuple[BrokerOrder, ...]
+    ids: frozenset[str]
+    listed: int
+    newest: datetime | None
+
+    @property
+    def most(self) -> int:
+        """How many orders the broker may have counted: whether legs count towards the limit is not said."""
+        return self.listed + sum(len(order.legs) for order in self.orders)
+
+
 async def orders(
-    on: Connection, status: QueryOrderStatus, after: datetime | None, *, nested: bool
+    on: Connection, status: QueryOrderStatus, after: datetime | None, strangers: Strangers, *, nested: bool
 ) -> tuple[BrokerOrder, ...]:
-    """All orders in a status that were submitted after a moment, oldest first."""
+    """All orders in a status that were submitted after a moment, oldest first; others' that cannot be read left out.
+
+    Raises BrokerUnavailable when there are more than can be read: half a list must not be taken for the whole.
+    """
     found: dict[str, BrokerOrder] = {}
+    seen: set[str] = set()
     for _ in range(MAX_PAGES):
         request = GetOrdersRequest(status=status, limit=PAGE, direction=Sort.ASC, after=after, nested=nested)
-        page, listed = await on.read("orders", partial(_page_of_orders, on, request))
-        news = [order for order in page if order.broker_id not in found]
-        found.update((order.broker_id, order) for order in page)
-        # Whether legs count towards the limit is not said: a page that is less than half full is the last.
-        if not news or listed + sum(len(order.legs) for order in page) < PAGE // 2:
-            break
+        page = await on.read("orders", partial(_page_of_orders, on, request, strangers))
+        is_news = not page.ids <= seen
+        seen |= page.ids
+        found.update((order.broker_id, order) for order in page.orders)
+        # A page that is less than half full is the last.
+        if page.most < PAGE // 2 or (not is_news and page.most < PAGE):
+            return rolled_up(found.values())
+        if not is_news or page.newest is None:
+            raise _not_whole(f"orders: more than {PAGE} of one moment, or without one", len(seen))
         # Orders of one instant may be cut in two by a page's end: the next page begins just before it.
-        newest = max(order.created_at for order in news if order.created_at is not None)
-        after = newest - timedelta(milliseconds=1)
-    return rolled_up(found.values())
+        after = page.newest - timedelta(milliseconds=1)
+    raise _not_whole(f"orders: more than {MAX_PAGES} pages", len(seen))
 
 
-async def activities(on: Connection, after: datetime | None) -> tuple[BrokerActivity, ...]:
-    """Account activities that are no trades, booked after a moment, oldest first; at most MAX_ACTIVITIES."""
+async def activities(on: Connection, after: datetime | None, strangers: Strangers) -> tuple[BrokerActivity, ...]:
+    """Account activities that are no trades, booked after a moment, oldest first.
+
+    Raises BrokerUnavailable when there are more than can be read.
+    """
     fields: dict[str, Any] = {
         "category": "non_trade_activity",
         "direction": "asc",
@@ -56,12 +82,12 @@ async def activities(on: Connection, after: datetime | None) -> tuple[BrokerActi
         fields["after"] = after.isoformat()
     found: dict[str, BrokerActivity] = {}
     for _ in range(MAX_ACTIVITY_PAGES):
-        page, token = await on.read("activities", partial(_page_of_activities, on, fields))
+        page, token = await on.read("activities", partial(_page_of_activities, on, fields, strangers))
         found.update((activity.activity_id, activity) for activity in page)
         if token is None:
-            break
+            return tuple(found.values())
         fields = {**fields, "page_token": token}
-    return tuple(found.values())
+    raise _not_whole(f"activities: more than {MAX_ACTIVITY_PAGES} pages", len(found))
 
 
 async def assets(on: Connection, symbols: Sequence[str]) -> Mapping[str, BrokerAsset]:
@@ -83,17 +109,40 @@ async def sessions(on: Connection, first: date, last: date) -> tuple[MarketSessi
     return tuple(sorted((one for one in listed if first <= one.day <= last), key=lambda session: session.day))
 
 
-def _page_of_orders(on: Connection, request: GetOrdersRequest) -> tuple[tuple[BrokerOrder, ...], int]:
-    """The orders of one page, and how many the broker put on it."""
+def _page_of_orders(on: Connection, request: GetOrdersRequest, strangers: Strangers) -> _Page:
     raw = list_of(on.trading.get_orders(request))
-    return reading.readable_orders(raw), len(raw)
+    # Of an order that cannot be read, too, it counts when it came: the pages after it must not be lost with it.
+    entries = [entry for entry in raw if isinstance(entry, Mapping)]
+    moments = [moment for entry in entries if (moment := _created_at(entry)) is not None]
+    return _Page(
+        orders=reading.readable_orders(raw, strangers),
+        ids=frozenset(str(entry.get("id")) for entry in entries),
+        listed=len(raw),
+        newest=max(moments, default=None),
+    )
 
 
-def _page_of_activities(on: Connection, fields: Mapping[str, Any]) -> tuple[tuple[BrokerActivity, ...], str | None]:
+def _created_at(entry: Json) -> datetime | None:
+    try:
+        return moment_of(entry, "created_at")
+    except (ValueError, OverflowError):
+        return None
+
+
+def _page_of_activities(
+    on: Connection, fields: Mapping[str, Any], strangers: Strangers
+) -> tuple[tuple[BrokerActivity, ...], str | None]:
     """The activities of one page, and what to ask for the next by; None after the last."""
     raw = list_of(on.trading.get("/account/activities", dict(fields)))
     is_last = len(raw) < ACTIVITIES_A_PAGE
-    return activities_from(raw), None if is_last else text_of(object_of(raw[-1], "an activity"), "id")
+    return activities_from(raw, strangers), None if is_last else text_of(object_of(raw[-1], "an activity"), "id")
+
+
+def _not_whole(said: str, read: int) -> BrokerUnavailable:
+    return BrokerUnavailable(
+        f"{said}; only {read} could be read, and a part is not taken for the whole: ask for less, or close what is old",
+        may_pass=False,
+    )
 
 
 def _picked(raw: object, symbols: frozenset[str]) -> dict[str, BrokerAsset]:

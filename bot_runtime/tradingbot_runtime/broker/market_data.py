@@ -27,7 +27,7 @@ from tradingbot_runtime.broker.bars import (
 )
 from tradingbot_runtime.broker.connection import Api, Connection
 from tradingbot_runtime.broker.fields import Json, list_of, object_of
-from tradingbot_runtime.broker.port import OrderRejected
+from tradingbot_runtime.broker.port import BrokerUnavailable, OrderRejected
 from tradingbot_runtime.broker.reference_reading import quote_from
 from tradingbot_runtime.core.values import BrokerQuote
 
@@ -94,9 +94,9 @@ class MarketData:
             for symbol, frame in frames.items():
                 pages.setdefault(symbol, []).append(frame)
             if token is None:
-                break
+                return {symbol: pd.concat(frames) if len(frames) > 1 else frames[0] for symbol, frames in pages.items()}
             fields = {**fields, "page_token": token}
-        return {symbol: pd.concat(frames) if len(frames) > 1 else frames[0] for symbol, frames in pages.items()}
+        raise BrokerUnavailable(f"bars: more than {MAX_PAGES} pages; a part is not taken for the whole", may_pass=False)
 
     async def _get(self, doing: str, path: str, fields: Mapping[str, Any], read: Callable[[Json], T]) -> T:
         client = self._connection.data

@@ -1,6 +1,6 @@
 """What the runtime needs of a broker, and how a broker can fail. Holds no protocol."""
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Protocol
@@ -94,6 +94,8 @@ class BrokerHealth:
     """How often the stream kept quiet about a change that the books showed, and was dropped for it."""
     seconds_since_stream_frame: float | None = None
     """Machine time since trade updates last said anything; None while none are connected."""
+    unreadable_skipped: int = 0
+    """Orders, positions and activities of others that could not be read; one that is read again counts again."""
 
 
 class Broker(Protocol):
@@ -117,7 +119,9 @@ class Broker(Protocol):
     async def open_orders(self, *, urgent: bool = False) -> tuple[BrokerOrder, ...]:
         """All open orders of the account, whoever placed them; a parent that is open has its legs inside.
 
-        A leg whose parent is no longer open stands for itself: the broker's list does not say whose it is.
+        A leg whose parent is no longer open stands for itself: the broker's list does not say whose it is. Another's
+        order that cannot be read is left out. Raises BrokerUnavailable, here and below, where there are more orders
+        than can be read: a list that is not whole is none.
         """
         ...
 
@@ -138,15 +142,19 @@ class Broker(Protocol):
         """One order by the broker's id (a leg, a replacement), its legs inside; None when there is no such order."""
         ...
 
-    async def submit(self, order: Order) -> BrokerOrder:
-        """Sends an order once. Raises OrderRejected, OrderNotTaken, Unauthorized or OrderInDoubt."""
+    async def submit(self, order: Order, may_send: Callable[[], bool]) -> BrokerOrder:
+        """Sends an order once. Raises OrderRejected, OrderNotTaken, Unauthorized or OrderInDoubt.
+
+        `may_send` is asked again when all waiting is over and nothing has been sent yet, perhaps by another thread: it
+        must only read. False, or an error of its own, raises OrderNotTaken ("withheld: ...").
+        """
         ...
 
-    async def replace(self, order: Order, broker_id: str) -> BrokerOrder:
+    async def replace(self, order: Order, broker_id: str, may_send: Callable[[], bool]) -> BrokerOrder:
         """Asks once that `order`, under its own client_order_id, take the place of the order `broker_id`.
 
-        Returns the new order; the old one stays until the stream says `replaced`. Raises what `submit` raises; in
-        doubt, ask by the new client_order_id.
+        Returns the new order; the old one stays until the stream says `replaced`. `may_send` and errors are as for
+        `submit`; in doubt, ask by the new client_order_id.
         """
         ...
 
@@ -158,10 +166,10 @@ class Broker(Protocol):
         """Closes at most qty shares of what is held; nothing held is no error. Asked once: the caller looks again."""
         ...
 
-    async def activities(self, after: datetime | None) -> tuple[BrokerActivity, ...]:
+    async def activities(self, after: datetime | None, *, urgent: bool = False) -> tuple[BrokerActivity, ...]:
         """What changed the account without an order, booked after a moment of market time, oldest first.
 
-        At most 5,000: where there are more, ask again from the last.
+        Raises BrokerUnavailable where there are more than can be read.
         """
         ...
 

@@ -17,6 +17,7 @@ from alpaca.trading.enums import TimeInForce as AlpacaTimeInForce
 from alpaca.trading.models import Clock, Order
 
 from tradingbot_runtime.broker.fields import Json, decimal_of, list_of, object_of, optional_decimal, utc
+from tradingbot_runtime.broker.strangers import Strangers
 from tradingbot_runtime.core.events import TradeUpdate
 from tradingbot_runtime.core.values import BrokerFigures, BrokerOrder, BrokerPosition, MarketClock, Side
 
@@ -65,17 +66,9 @@ def order_from(raw: object) -> BrokerOrder:
     )
 
 
-def readable_orders(raw: Sequence[object]) -> tuple[BrokerOrder, ...]:
-    """The orders of a list, but for those of several options. Raises ValueError."""
-    return tuple(order_from(entry) for entry in raw if not is_multi_leg(entry))
-
-
-def is_multi_leg(raw: object) -> bool:
-    """Whether this is an order of several options, which has no symbol and side of its own and is never the bot's."""
-    if not isinstance(raw, Mapping):
-        return False
-    nameless = "symbol" in raw and "side" in raw and not raw["symbol"] and not raw["side"]
-    return nameless or raw.get("order_class") == OrderClass.MLEG.value
+def readable_orders(raw: Sequence[object], strangers: Strangers) -> tuple[BrokerOrder, ...]:
+    """The orders of a list, but for others' that cannot be read. Raises ValueError."""
+    return strangers.readable_orders(raw, order_from)
 
 
 def trade_update_from(raw: object) -> TradeUpdate:
@@ -103,9 +96,9 @@ def position_from(raw: object) -> BrokerPosition:
     )
 
 
-def positions_from(raw: object) -> tuple[BrokerPosition, ...]:
-    """All positions of a list. Raises ValueError."""
-    return tuple(position_from(entry) for entry in list_of(raw))
+def positions_from(raw: object, strangers: Strangers) -> tuple[BrokerPosition, ...]:
+    """All positions of a list, but for those that cannot be read and are of no stock. Raises ValueError."""
+    return strangers.readable_holdings(list_of(raw), position_from, "position")
 
 
 def available_from(raw: object) -> Decimal:
@@ -123,6 +116,7 @@ def figures_from(raw: object) -> BrokerFigures:
         last_equity=decimal_of(body, "last_equity", equity),
         cash=decimal_of(body, "cash"),
         buying_power=decimal_of(body, "buying_power"),
+        account_id=str(body.get("id") or ""),
         blocked=any(bool(body.get(flag)) for flag in ("trading_blocked", "account_blocked", "trade_suspended_by_user")),
     )
 

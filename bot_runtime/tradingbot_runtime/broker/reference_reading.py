@@ -7,6 +7,7 @@ from typing import Final
 
 from tradingbot_runtime.broker.bars import NEW_YORK
 from tradingbot_runtime.broker.fields import Json, decimal_of, moment_of, object_of, optional_decimal, text_of, utc
+from tradingbot_runtime.broker.strangers import Strangers
 from tradingbot_runtime.core.values import BrokerActivity, BrokerAsset, BrokerQuote, MarketSession
 
 _ZERO = Decimal(0)
@@ -43,17 +44,19 @@ def session_from(raw: object) -> MarketSession:
     return MarketSession(day, _local(day, text_of(body, "open")), _local(day, text_of(body, "close")))
 
 
-def activities_from(raw: Sequence[object]) -> tuple[BrokerActivity, ...]:
-    """The entries of a list that are no trades and were not taken back."""
+def activities_from(raw: Sequence[object], strangers: Strangers) -> tuple[BrokerActivity, ...]:
+    """The entries of a list that are no trades and were not taken back; not those of no stock that cannot be read."""
     entries = [object_of(entry, "an activity") for entry in raw]
-    return tuple(
-        _activity_from(entry)
+    happened = [
+        entry
         for entry in entries
         if entry.get("activity_type") not in _TRADES and entry.get("status") not in _NEVER_HAPPENED
-    )
+    ]
+    return strangers.readable_holdings(happened, _activity_from, "activity")
 
 
-def _activity_from(body: Json) -> BrokerActivity:
+def _activity_from(raw: object) -> BrokerActivity:
+    body = object_of(raw, "an activity")
     kind = text_of(body, "activity_type")
     # A dividend's qty is what was held when it was earned: the holding does not change by it.
     paid_per_share = kind.startswith("DIV") or body.get("per_share_amount") not in (None, "")

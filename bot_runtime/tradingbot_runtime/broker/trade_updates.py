@@ -15,7 +15,8 @@ import aiohttp
 
 from tradingbot_runtime.broker.failures import unauthorized
 from tradingbot_runtime.broker.port import BrokerUnavailable
-from tradingbot_runtime.broker.reading import is_multi_leg, trade_update_from
+from tradingbot_runtime.broker.reading import trade_update_from
+from tradingbot_runtime.broker.strangers import Strangers
 from tradingbot_runtime.broker.transport import without_version
 from tradingbot_runtime.core.events import StreamConnected, TradeUpdate
 
@@ -48,12 +49,14 @@ class TradeUpdates:
         key_id: str,
         secret_key: str,
         *,
+        strangers: Strangers,
         heartbeat_seconds: float = HEARTBEAT_SECONDS,
         session: Callable[[], aiohttp.ClientSession] = aiohttp.ClientSession,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._url = stream_url(base_url)
         self._keys = {"key_id": key_id, "secret_key": secret_key}
+        self._strangers = strangers
         self._heartbeat_seconds = heartbeat_seconds
         self._session = session
         self._monotonic = monotonic
@@ -123,11 +126,13 @@ class TradeUpdates:
             raise unauthorized("trade updates: the keys were revoked")
         if stream == "listening":
             _check_listening(data)
-        if stream != _STREAM or (isinstance(data, dict) and is_multi_leg(data.get("order"))):
+        if stream != _STREAM:
             return None
         try:
             return trade_update_from(data)
-        except (ValueError, TypeError, AttributeError) as error:
+        except Exception as error:
+            if isinstance(data, dict) and self._strangers.skips(data.get("order"), error):
+                return None
             raise _Unreadable(f"an update cannot be read: {error}") from error
 
     def _body(self, message: aiohttp.WSMessage) -> dict[str, Any]:

@@ -1,20 +1,21 @@
-"""HTTP for alpaca-py with what it lacks: timeouts, a limit on slow and long bodies, and no retries at all.
+"""HTTP for alpaca-py with what it lacks: timeouts, a limit on slow and long answers, and no retries at all.
 
 alpaca-py sends a request again on 429 and 504, orders included, and waits for ever; neither may happen here.
 """
 
-import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 import requests
 from alpaca.common.rest import RESTClient
 from requests.adapters import HTTPAdapter
-from urllib3.exceptions import HTTPError
+from urllib3.exceptions import HTTPError, ReadTimeoutError
+
+from tradingbot_runtime.broker.sockets import with_timed_connections
 
 CONNECT_TIMEOUT_SECONDS = 3.05
 READ_TIMEOUT_SECONDS = 10.0
-BODY_TIMEOUT_SECONDS = 15.0
+"""From the last byte of a request to the end of its answer's header."""
 MAX_BODY_BYTES = 32 * 1024 * 1024
 _CHUNK_BYTES = 64 * 1024
 _CONNECTIONS = 8
@@ -24,34 +25,38 @@ SessionFactory = Callable[[], requests.Session]
 
 
 class BoundedAdapter(HTTPAdapter):
-    """Sends each request once, with timeouts, and reads a body only so long and so far."""
+    """Sends each request once, with timeouts, and reads an answer only so long and so far."""
 
-    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
-        self._monotonic = monotonic
+    def __init__(self) -> None:
         super().__init__(max_retries=0, pool_connections=4, pool_maxsize=_CONNECTIONS)
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        """Called by the base class."""
+        super().init_poolmanager(*args, **kwargs)
+        with_timed_connections(self.poolmanager)
+
+    def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
+        """Called by the base class."""
+        manager = super().proxy_manager_for(*args, **kwargs)
+        with_timed_connections(manager)
+        return manager
 
     def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
         """Sends the request. Raises requests' Timeout or ConnectionError."""
-        deadline = self._monotonic() + READ_TIMEOUT_SECONDS + BODY_TIMEOUT_SECONDS
         kwargs["timeout"] = (CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS)
         response = super().send(request, *args, **kwargs)
         try:
-            # A read timeout restarts with every byte, and `iter_content` waits for a whole chunk of them: a peer that
-            # drips bytes would hold us for ever.
             content = bytearray()
             while chunk := response.raw.read1(_CHUNK_BYTES, decode_content=True):
                 content += chunk
-                if self._monotonic() > deadline:
-                    raise requests.exceptions.ReadTimeout("the answer's body came too slowly", request=request)
                 if len(content) > MAX_BODY_BYTES:
                     raise requests.exceptions.ConnectionError("the answer's body is too long", request=request)
+        except ReadTimeoutError as error:
+            raise requests.exceptions.ReadTimeout("the answer's body came too slowly", request=request) from error
         except HTTPError as error:
-            response.close()
             raise requests.exceptions.ConnectionError(error, request=request) from error
-        except BaseException:
+        finally:
             response.close()
-            raise
-        response.close()
         # Where requests keeps a body that was read: alpaca-py then finds it complete.
         response._content = bytes(content)
         return response

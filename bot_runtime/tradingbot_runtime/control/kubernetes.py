@@ -7,8 +7,10 @@ import asyncio
 import json
 import random
 import ssl
-from collections.abc import AsyncGenerator, Mapping
+import time
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,8 +18,8 @@ import aiohttp
 
 from tradingbot_api import GROUP, VERSION, BotIdentity
 from tradingbot_runtime.backoff import Backoff
-from tradingbot_runtime.control.observed import Manifest, Observed
-from tradingbot_runtime.control.port import ControlEvent, ControlPlaneLost
+from tradingbot_runtime.control.observed import Manifest, Observed, is_an_object, words_of
+from tradingbot_runtime.control.port import ControlEvent, ControlPlaneFailed, ControlPlaneLost
 from tradingbot_runtime.core.events import ControlPlaneSeen
 
 SERVICE_ACCOUNT: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount")
@@ -95,7 +97,7 @@ class KubernetesControl:
         self._fresh: set[str] = set()
 
     async def events(self) -> AsyncGenerator[ControlEvent, None]:
-        """Everything seen on either object, as it is seen."""
+        """Everything seen on either object, as it is seen. Raises ControlPlaneFailed when one is no longer followed."""
         queue: asyncio.Queue[ControlEvent] = asyncio.Queue(MAX_EVENTS_WAITING)
         connector = aiohttp.TCPConnector(ssl=self._server.tls())
         async with aiohttp.ClientSession(connector=connector, read_bufsize=MAX_LINE_BYTES) as session:
@@ -105,7 +107,7 @@ class KubernetesControl:
             ]
             try:
                 while True:
-                    yield await queue.get()
+                    yield await _next(queue, tasks)
             finally:
                 for task in tasks:
                     task.cancel()
@@ -116,18 +118,20 @@ class KubernetesControl:
     ) -> None:
         backoff = Backoff(self._rng, first_seconds=0.1, max_seconds=LONGEST_WAIT_SECONDS)
         while True:
+            began = time.monotonic()
             try:
                 version = await self._list(session, queue, plural, name)
-                backoff.reset()
                 await self._watch(session, queue, plural, name, version)
             except _Gone:
-                continue
-            except TimeoutError:
+                pass
+            except Exception as error:
+                # Whatever it was, a kill may come after it: nothing may end this loop.
                 # The end of a watch is ours to set; a list that takes too long is a failure.
-                await queue.put(ControlPlaneLost(f"{plural}/{name}: no answer"))
-                await asyncio.sleep(backoff.next_seconds())
-            except (aiohttp.ClientError, OSError, ValueError) as error:
-                await queue.put(ControlPlaneLost(f"{plural}/{name}: {type(error).__name__}: {error}"))
+                said = "no answer" if isinstance(error, TimeoutError) else f"{type(error).__name__}: {error}"
+                await queue.put(ControlPlaneLost(words_of(f"{plural}/{name}: {said}")))
+            if time.monotonic() - began > self._watch_seconds / 2:
+                backoff.reset()
+            else:
                 await asyncio.sleep(backoff.next_seconds())
 
     async def _list(
@@ -138,9 +142,11 @@ class KubernetesControl:
             session.get(self._url(plural), params=_selector(name), headers=self._server.headers()) as response,
         ):
             body = await _json(response)
-        items = [item for item in body.get("items") or () if isinstance(item, dict)]
+        items, metadata = body.get("items"), body.get("metadata")
+        if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
+            raise ValueError("the API server's answer is no list of objects")
         await self._see(queue, plural, items[0] if items else None)
-        return str((body.get("metadata") or {}).get("resourceVersion", ""))
+        return str(metadata.get("resourceVersion") or "") if isinstance(metadata, dict) else ""
 
     async def _watch(
         self,
@@ -165,26 +171,28 @@ class KubernetesControl:
                     self._url(plural), params=params, headers=self._server.headers(), timeout=timeout
                 ) as response,
             ):
-                if response.status == 410:
+                if response.status == HTTPStatus.GONE:
                     raise _Gone
-                if response.status != 200:
+                if response.status != HTTPStatus.OK:
                     await _json(response)
                 async for line in response.content:
                     await self._see_event(queue, plural, json.loads(line))
         except TimeoutError:
             return
 
-    async def _see_event(self, queue: asyncio.Queue[ControlEvent], plural: str, event: Mapping[str, Any]) -> None:
-        manifest = event.get("object")
-        match event.get("type"):
+    async def _see_event(self, queue: asyncio.Queue[ControlEvent], plural: str, event: object) -> None:
+        kind, manifest = (event.get("type"), event.get("object")) if isinstance(event, dict) else (None, None)
+        match kind:
             case "ADDED" | "MODIFIED" if isinstance(manifest, dict):
                 await self._see(queue, plural, manifest)
-            case "DELETED":
+            case "DELETED" if isinstance(manifest, dict):
                 await self._see(queue, plural, None)
-            case "ERROR":
-                if isinstance(manifest, dict) and manifest.get("code") == 410:
-                    raise _Gone
-                raise ValueError(f"the watch failed: {manifest}"[:300])
+            case "BOOKMARK":
+                return
+            case "ERROR" if isinstance(manifest, dict) and manifest.get("code") == HTTPStatus.GONE:
+                raise _Gone
+            case _:
+                raise ValueError(f"the watch says what cannot be read: {json.dumps(event)[:300]}")
 
     async def _see(self, queue: asyncio.Queue[ControlEvent], plural: str, manifest: Manifest | None) -> None:
         events: list[ControlEvent] = []
@@ -193,6 +201,10 @@ class KubernetesControl:
             events = self._observed.deleted() if gone else self._observed.bot(manifest or {}, self._bot.uid)
         elif manifest is not None:
             events = self._observed.account(manifest)
+        if manifest is not None and not is_an_object(manifest):
+            for event in events:
+                await queue.put(event)
+            raise ValueError("the API server's object has no uid")
         self._fresh.add(plural)
         if self._fresh == {BOTS, ACCOUNTS}:
             # A kill may be on either: only when both were read since is it known that there is none.
@@ -205,15 +217,29 @@ class KubernetesControl:
         return f"{self._server.url}/apis/{GROUP}/{VERSION}/namespaces/{self._bot.namespace}/{plural}"
 
 
+async def _next(queue: asyncio.Queue[ControlEvent], followers: Sequence["asyncio.Task[None]"]) -> ControlEvent:
+    """The next event. Raises ControlPlaneFailed once a follower has ended and all that it saw was told."""
+    waiting = asyncio.ensure_future(queue.get())
+    try:
+        await asyncio.wait((waiting, *followers), return_when=asyncio.FIRST_COMPLETED)
+        if waiting.done():
+            return waiting.result()
+        ended = next(follower for follower in followers if follower.done())
+        error = None if ended.cancelled() else ended.exception()
+        raise ControlPlaneFailed(words_of(f"no longer followed: {error!r}")) from error
+    finally:
+        waiting.cancel()
+
+
 def _selector(name: str) -> dict[str, str]:
     # RBAC by resourceNames allows a list or watch only with exactly this selector.
     return {"fieldSelector": f"metadata.name={name}"}
 
 
 async def _json(response: aiohttp.ClientResponse) -> dict[str, Any]:
-    if response.status == 410:
+    if response.status == HTTPStatus.GONE:
         raise _Gone
-    if response.status != 200:
+    if response.status != HTTPStatus.OK:
         text = (await response.text())[:300]
         raise ValueError(f"the API server answered {response.status}: {' '.join(text.split())}")
     body = json.loads(await response.text())

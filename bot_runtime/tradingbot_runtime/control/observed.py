@@ -4,6 +4,7 @@ A kill counts with any value, even an empty one. Nothing in an odd object may ke
 """
 
 from collections.abc import Mapping
+from datetime import date
 from typing import Any, Final
 
 from tradingbot_api import (
@@ -26,6 +27,7 @@ from tradingbot_runtime.core.events import (
 Manifest = Mapping[str, Any]
 
 MAX_REQUEST_LENGTH: Final = 256
+"""Characters of a reason or a request that are kept."""
 
 
 class Observed:
@@ -76,9 +78,11 @@ class Observed:
         return [BotDeleted()]
 
     def bot(self, manifest: Manifest, uid: str) -> list[ControlEvent]:
-        """A TradingBot of our name. One with another UID is another bot: ours is gone."""
+        """A TradingBot of our name. One with another UID is another bot: ours is gone. One without says only a kill."""
         metadata = _mapping(manifest.get("metadata"))
         events = self.kill("TradingBot", kill_reason(manifest))
+        if not is_an_object(manifest):
+            return events
         if metadata.get("uid") != uid or metadata.get("deletionTimestamp"):
             return events + self.deleted()
         spec, annotations = _mapping(manifest.get("spec")), _annotations(manifest)
@@ -95,16 +99,38 @@ class Observed:
         return self.kill("BrokerAccount", kill_reason(manifest))
 
 
+def words_of(value: object, longest: int = MAX_REQUEST_LENGTH) -> str:
+    """What somebody wrote, as one line that can be kept and shown anywhere; never fails. Empty where it says nothing.
+
+    A lone surrogate, which JSON and YAML allow, could not be written to a file; a list could be endless as text.
+    """
+    if value is None or value is False:
+        return ""
+    if not isinstance(value, str | int | float | date):
+        return f"({type(value).__name__})" if value else ""
+    try:
+        text = str(value)[: 4 * longest]
+    except ValueError:  # Python writes out no number of more than some thousand digits
+        return f"({type(value).__name__})"
+    shown = "".join(one if one.isprintable() else " " if one.isspace() else "?" for one in text)
+    return " ".join(shown.split())[:longest]
+
+
 def kill_reason(manifest: Manifest) -> str | None:
     """The kill annotation's value, empty when it has none; None when there is no annotation."""
     annotations = _annotations(manifest)
-    return str(annotations[KILL_ANNOTATION] or "") if KILL_ANNOTATION in annotations else None
+    return words_of(annotations[KILL_ANNOTATION]) if KILL_ANNOTATION in annotations else None
 
 
 def _request(annotations: Manifest, name: str) -> str | None:
     # A person's request has a reason, or at least a value that tells it from the last one.
-    value = annotations.get(name)
-    return str(value)[:MAX_REQUEST_LENGTH] if value else None
+    return words_of(annotations.get(name)) or None
+
+
+def is_an_object(manifest: Manifest) -> bool:
+    """Whether this can be an object of the API server: each has a UID."""
+    uid = _mapping(manifest.get("metadata")).get("uid")
+    return isinstance(uid, str) and uid != ""
 
 
 def _annotations(manifest: Manifest) -> Manifest:

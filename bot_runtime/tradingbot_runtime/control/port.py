@@ -22,6 +22,10 @@ class ControlPlaneLost:
     reason: str
 
 
+class ControlPlaneFailed(Exception):
+    """The source of control events cannot go on by itself: whoever listens begins again."""
+
+
 ControlEvent = (
     KillSeen
     | PauseSeen
@@ -35,7 +39,7 @@ ControlEvent = (
 
 
 class ControlPlane(Protocol):
-    """A source of control events. It reconnects by itself and never ends."""
+    """A source of control events. It reconnects by itself and ends only with an error: then listen anew."""
 
     watched: bool
     """Whether there is anything to see, so that not seeing it for long is a reason to stop opening exposure."""

@@ -89,7 +89,8 @@ def allocate(
         wanted = _wanted(weights[symbol], price, portfolio.qty(symbol), capital, execution)
         order = open_orders.get(symbol)
         if order is not None:
-            if wanted == 0 or (wanted > 0) != (order.side is Side.BUY):
+            too_much = order.remaining_qty > abs(wanted)
+            if wanted == 0 or too_much or (wanted > 0) != (order.side is Side.BUY):
                 obsolete.append(order)
         elif wanted != 0:
             intents.append(_intent(symbol, wanted, price, weights[symbol], execution))

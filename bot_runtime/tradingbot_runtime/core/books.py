@@ -91,6 +91,10 @@ class Books:
                 reserved[order.symbol] = reserved.get(order.symbol, _ZERO) + order.remaining_qty * price
         return reserved
 
+    def open_count(self) -> int:
+        """How many orders, legs included, have not ended."""
+        return sum(1 for order in self.orders.values() if not order.is_terminal)
+
     def _own_open(self) -> list[Order]:
         return [order for order in self.orders.values() if not order.is_terminal and not order.parent_id]
 
@@ -194,6 +198,11 @@ class Books:
         if order.is_terminal:
             self._forget_old_orders()
         return do.Journal("order", detail, changes)
+
+    def give_up(self, order_id: str) -> do.Journal:
+        """An order that the broker no longer knows, and a person has said so."""
+        gone = replace(self.orders[order_id], state=OrderState.CANCELED, reason="the broker no longer knows it")
+        return self.record(gone, None, "given up by a person")
 
     def correct(self, difference: PositionDifference, last_price: Decimal | None, at: datetime) -> do.Journal:
         """The broker wins: a fill without an order brings the books to what the broker holds. `at` is market time."""

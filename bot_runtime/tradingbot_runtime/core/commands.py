@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+import pandas as pd
+
 from tradingbot_runtime.core.kill import KillState
 from tradingbot_runtime.core.orders import Fill, Order
 from tradingbot_runtime.core.records import PutIncident, PutNotice, PutSession
@@ -106,11 +108,24 @@ class TakeSnapshot:
     prefix: str
     since: datetime | None = None
     activities_since: datetime | None = None
+    urgent: bool = False
+    """Whether a kill waits for it: then it must not wait behind other reads."""
 
 
 @dataclass(frozen=True)
 class ReadBars:
     """Read the last bars of every symbol."""
+
+
+@dataclass(frozen=True)
+class Evaluate:
+    """Ask the strategy for its targets of a bar, apart from the engine's thread, and no longer than is sensible.
+
+    Comes back as TargetsComputed or TargetsFailed.
+    """
+
+    bar: str
+    frames: Mapping[str, pd.DataFrame] = field(compare=False)
 
 
 @dataclass(frozen=True)
@@ -123,5 +138,14 @@ class Notice:
 
 
 Command = (
-    Journal | SubmitOrder | ReplaceOrder | QueryOrder | CancelOrder | ClosePosition | TakeSnapshot | ReadBars | Notice
+    Journal
+    | SubmitOrder
+    | ReplaceOrder
+    | QueryOrder
+    | CancelOrder
+    | ClosePosition
+    | TakeSnapshot
+    | ReadBars
+    | Evaluate
+    | Notice
 )

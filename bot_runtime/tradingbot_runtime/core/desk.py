@@ -3,7 +3,7 @@
 Decides nothing about what to trade. Every change of an order is in the Journal returned with it.
 """
 
-from collections import Counter, deque
+from collections import deque
 from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -12,15 +12,17 @@ from typing import Final
 from tradingbot_runtime.core import commands as do
 from tradingbot_runtime.core.allocator import Intent
 from tradingbot_runtime.core.books import Books
-from tradingbot_runtime.core.gateway import Gate, review
-from tradingbot_runtime.core.orders import UNANSWERED, Order, OrderState, advance, event_defect
+from tradingbot_runtime.core.doubt import Doubt
+from tradingbot_runtime.core.gateway import Gate, Refusal, review
+from tradingbot_runtime.core.orders import UNANSWERED, Order, OrderState, advance, event_defect, reopened
+from tradingbot_runtime.core.reservations import Reservations
 from tradingbot_runtime.core.situation import Situation
 from tradingbot_runtime.core.values import BrokerFigures, BrokerOrder, Now, Side
 
-ASK_AGAIN_SECONDS: Final = 2.0
-UNKNOWN_ANSWERS_NEEDED: Final = 3
 CANCEL_AGAIN_AFTER: Final = timedelta(seconds=1)
 CLOSE_AGAIN_AFTER: Final = timedelta(seconds=5)
+CLOSE_AGAIN_WHILE_CLOSED_AFTER: Final = timedelta(minutes=5)
+"""What was asked for while the market is closed waits for the open."""
 ONE_MINUTE: Final = timedelta(minutes=1)
 
 _ZERO = Decimal(0)
@@ -35,10 +37,8 @@ class Desk:
         self._books = books
         self._counters = situation.counters
         self._symbols = frozenset(situation.config.symbols)
-        self._in_flight: set[str] = set()  # sent by this process, outcome not yet known
-        # Orders that the account's figures may not show yet, and when the broker first spoke of them (machine time).
-        self._unreflected: dict[str, datetime | None] = {}
-        self._unknown_answers: Counter[str] = Counter()
+        self._reservations = Reservations(books)
+        self.doubt = Doubt(situation, books, self._reservations)
         self._sent_at: deque[datetime] = deque(maxlen=200)
         self._cancels_asked: dict[str, datetime] = {}
         self._closes_asked: dict[str, datetime] = {}
@@ -50,19 +50,20 @@ class Desk:
         order = self._books.orders.get(order_id)
         if order is None or order.state is not OrderState.JOURNALED:
             return False
-        if self._known.halted_reason() is not None:
+        if self._known.halted_reason() is not None or not self._known.market_is_open:
             return False
         return order.reducing or self._known.may_open_exposure()
 
-    def place(self, intent: Intent, now: Now) -> list[do.Command]:
-        """An order for the intent, journaled and then sent, or the reason why not."""
+    def place(self, intent: Intent, now: Now) -> tuple[list[do.Command], Refusal | None]:
+        """An order for the intent, journaled and then sent, or the refusal that keeps it."""
         order_id = self._books.next_order_id()
         refusal = review(intent, order_id, self._gate(now))
         if refusal is not None:
             self._counters["refused", refusal.check] += 1
-            return [do.Notice("info", "order_refused", f"{intent.symbol}: {refusal.check}: {refusal.reason}")]
+            words = f"{intent.symbol}: {refusal.check}: {refusal.reason}"
+            return [do.Notice("info", "order_refused", words)], refusal
         order = _order_of(intent, order_id, now)
-        return [self._leaving(order, now), do.SubmitOrder(order)]
+        return [self._leaving(order, now), do.SubmitOrder(order)], None
 
     def replace(self, order: Order, intent: Intent, now: Now) -> list[do.Command]:
         """Another order in the place of an open one, reviewed as if that one were not there."""
@@ -77,8 +78,8 @@ class Desk:
         return [self._leaving(successor, now), do.ReplaceOrder(successor, order.broker_id)]
 
     def _leaving(self, order: Order, now: Now) -> do.Journal:
-        self._in_flight.add(order.client_order_id)
-        self._unreflected[order.client_order_id] = None
+        self.doubt.in_flight.add(order.client_order_id)
+        self._reservations.reserve(order.client_order_id)
         self._sent_at.append(now.machine)
         self._counters["operations", "submit"] += 1
         return self._books.decided(order)
@@ -99,6 +100,7 @@ class Desk:
             halted=halted[1] if halted else None,
             reducing=reducing[1] if reducing else None,
             data_halts=known.data_halts,
+            doubtful=known.doubtful,
             breaker=known.risk.tripped,
             intraday_pause=known.risk.pause_in_force(known.market) if known.market else None,
             symbols=self._symbols,
@@ -110,7 +112,7 @@ class Desk:
             portfolio=books.portfolio,
             prices=known.prices,
             reserved=reserved,
-            unreflected=self._unreflected_value(),
+            unreflected=self._reservations.value(),
             capital=known.config.capital,
             buying_power=known.figures.buying_power if known.figures else _ZERO,
             max_positions=risk.max_positions,
@@ -130,28 +132,13 @@ class Desk:
                 sides[order.symbol] = sides.get(order.symbol, frozenset()) | {order.side}
         return sides
 
-    # ------------------------------------------------------------------ cash that is spoken for
-
     def figures_read(self, figures: BrokerFigures, asked_at: datetime | None) -> None:
-        """The account's money was read: what the broker knew of when it was asked for is in it."""
+        """The account's money was read."""
         self._known.figures = figures
         self._known.broker_connected = True
-        if asked_at is None:
-            return
-        for order_id, known_at in list(self._unreflected.items()):
-            if known_at is not None and known_at < asked_at:
-                del self._unreflected[order_id]
+        self._reservations.figures_asked_at(asked_at)
 
-    def _unreflected_value(self) -> Decimal:
-        """Value of buy orders that the broker may not have counted yet when its figures were read."""
-        spoken_for = _ZERO
-        for order_id in self._unreflected:
-            order = self._books.orders.get(order_id)
-            if order is None or order.side is not Side.BUY:
-                continue
-            shares = order.filled_qty if order.is_terminal else order.qty
-            spoken_for += shares * max(order.limit_price or _ZERO, order.arrival_price or _ZERO)
-        return spoken_for
+    # ------------------------------------------------------------------ taking back
 
     def cancel(self, order: Order, now: Now) -> list[do.Command]:
         """Asks the broker to cancel an order that it has; repeated at most once a second."""
@@ -164,6 +151,24 @@ class Desk:
         self._counters["operations", "cancel"] += 1
         return [do.CancelOrder(order.client_order_id, order.broker_id)]
 
+    def cancel_at_broker(self, word: BrokerOrder, now: Now) -> list[do.Command]:
+        """Cancels an order of ours that works at the broker, whatever our books say of it."""
+        if not _is_due(self._cancels_asked.get(word.client_order_id), now, CANCEL_AGAIN_AFTER):
+            return []
+        self._cancels_asked[word.client_order_id] = now.machine
+        self._counters["orders", "cancel_asked"] += 1
+        self._counters["operations", "cancel"] += 1
+        return [do.CancelOrder(word.client_order_id, word.broker_id)]
+
+    def cancel_entries(self, now: Now) -> list[do.Command]:
+        """Asks the broker to cancel every open order that would open exposure."""
+        return [
+            command
+            for order in list(self._books.orders.values())
+            if not order.reducing
+            for command in self.cancel(order, now)
+        ]
+
     def cancel_all(self, now: Now) -> list[do.Command]:
         """Asks the broker to cancel every open order of the bot's."""
         return [command for order in list(self._books.orders.values()) for command in self.cancel(order, now)]
@@ -171,7 +176,8 @@ class Desk:
     def close_position(self, symbol: str, qty: Decimal, now: Now) -> list[do.Command]:
         """Asks the broker to close at most `qty` shares of what it holds."""
         # The broker holds the shares of a close that is under way, so repeating it cannot oversell; it is only noise.
-        if not _is_due(self._closes_asked.get(symbol), now, CLOSE_AGAIN_AFTER):
+        again = CLOSE_AGAIN_AFTER if self._known.market_is_open else CLOSE_AGAIN_WHILE_CLOSED_AFTER
+        if not _is_due(self._closes_asked.get(symbol), now, again):
             return []
         self._closes_asked[symbol] = now.machine
         self._counters["orders", "close_asked"] += 1
@@ -189,7 +195,8 @@ class Desk:
         )
         if order is None:
             # Perhaps a leg that is told of before its parent's acknowledgement: the parent's answer names its legs.
-            return [do.QueryOrder(parent.client_order_id) for parent in self._books.parents_of(word)]
+            parents = self._books.parents_of(word)
+            return [command for parent in parents for command in self.doubt.ask(parent.client_order_id, now)]
         commands = self._apply(order, word, now, source)
         for leg in word.legs:
             known = self._books.orders.get(leg.client_order_id) or self._books.adopt_leg(order, leg)
@@ -197,9 +204,8 @@ class Desk:
         return commands
 
     def _apply(self, order: Order, word: BrokerOrder, now: Now, source: str) -> list[do.Command]:
-        self._unknown_answers.pop(order.client_order_id, None)
-        if self._unreflected.get(order.client_order_id, now.machine) is None:
-            self._unreflected[order.client_order_id] = now.machine
+        self.doubt.settled(order.client_order_id)
+        self._reservations.spoken_of(order.client_order_id, now)
         step = advance(order, word, now.market or now.machine, self._books.fills_of(order))
         commands: list[do.Command] = []
         if step.blocked is not None:
@@ -211,7 +217,21 @@ class Desk:
             self._cancels_asked.pop(step.order.client_order_id, None)
         elif self._known.is_closing:
             commands += self.cancel(step.order, now)
+        elif order.state is OrderState.NOT_SENT:
+            # It was given up, and perhaps made again since: what arrives late is not wanted any more.
+            self._counters["orders", "arrived_late"] += 1
+            commands.append(do.Notice("error", "order_arrived_late", order.client_order_id))
+            commands += self.cancel(step.order, now)
         return commands
+
+    def reopen(self, order: Order, word: BrokerOrder, now: Now) -> list[do.Command]:
+        """An order that ended in our books and, seen twice, works at the broker: the broker wins."""
+        self._counters["orders", "reopened"] += 1
+        return [
+            self._books.record(reopened(order, word), None, "works at the broker though it had ended here"),
+            do.Notice("error", "order_reopened", f"{order.client_order_id}: {order.state} here, {word.status} there"),
+            *self.broker_says(word, now, "reopened"),
+        ]
 
     def told(self, event: str, word: BrokerOrder, now: Now) -> list[do.Command]:
         """A trade update. What the order is now comes from its status; the event only says what to look at."""
@@ -225,31 +245,36 @@ class Desk:
             self._cancels_asked.pop(word.client_order_id, None)
             commands.append(do.Notice("warning", "cancel_rejected", word.client_order_id))
         if event == "order_replace_rejected":
-            commands += self._ask_about_successors(word.client_order_id)
+            commands += self._ask_about_successors(word.client_order_id, now)
         return commands + self.broker_says(word, now, f"trade update {event}")
 
-    def _ask_about_successors(self, order_id: str) -> list[do.Command]:
+    def _ask_about_successors(self, order_id: str, now: Now) -> list[do.Command]:
         waiting = [order for order in self._books.orders.values() if order.replaces_id == order_id]
-        return [do.QueryOrder(order.client_order_id) for order in waiting if not order.is_terminal]
+        return [
+            command
+            for order in waiting
+            if not order.is_terminal
+            for command in self.doubt.ask(order.client_order_id, now)
+        ]
 
     def acknowledged(self, word: BrokerOrder, now: Now) -> list[do.Command]:
         """The broker took an order."""
-        self._in_flight.discard(word.client_order_id)
+        self.doubt.in_flight.discard(word.client_order_id)
         commands = self.broker_says(word, now, "acknowledged")
         order = self._books.orders.get(word.client_order_id)
         before = self._books.orders.get(order.replaces_id) if order and order.replaces_id else None
         if before is not None and not before.is_terminal:
-            commands.append(do.QueryOrder(before.client_order_id))
+            commands += self.doubt.ask(before.client_order_id, now)
         return commands
 
     def rejected(self, order_id: str, message: str) -> list[do.Command]:
         """The broker refused an order for good."""
-        self._in_flight.discard(order_id)
+        self.doubt.in_flight.discard(order_id)
         order = self._books.orders.get(order_id)
         if order is None or order.state not in UNANSWERED:
             return []
         self._counters["orders", "rejected"] += 1
-        self._unreflected.pop(order_id, None)
+        self._reservations.release(order_id)
         rejected = replace(order, state=OrderState.REJECTED, reason=message)
         return [
             self._books.record(rejected, None, f"refused: {message}"),
@@ -258,60 +283,21 @@ class Desk:
 
     def withheld(self, order_id: str, reason: str) -> list[do.Command]:
         """A journaled order was kept back at the last moment: it has never left."""
-        self._in_flight.discard(order_id)
+        self.doubt.in_flight.discard(order_id)
         order = self._books.orders.get(order_id)
         if order is None or order.state is not OrderState.JOURNALED:
             return []
         self._counters["orders", "withheld"] += 1
-        self._unreflected.pop(order_id, None)
+        self._known.decision_undone = True
+        self._reservations.release(order_id)
         return [self._books.record(replace(order, state=OrderState.NOT_SENT, reason=reason), None, "withheld")]
-
-    def in_doubt(self, order_id: str, message: str) -> list[do.Command]:
-        """No answer: the order may or may not be at the broker. It is asked about, never sent again."""
-        self._in_flight.discard(order_id)
-        order = self._books.orders.get(order_id)
-        if order is None or order.state not in UNANSWERED:
-            return []
-        ask = do.QueryOrder(order_id, after_seconds=ASK_AGAIN_SECONDS if order.state is OrderState.IN_DOUBT else 0.0)
-        if order.state is OrderState.IN_DOUBT:
-            return [ask]
-        self._counters["orders", "in_doubt"] += 1
-        self._counters["operational_errors", "submit"] += 1
-        doubtful = replace(order, state=OrderState.IN_DOUBT)
-        return [
-            self._books.record(doubtful, None, f"in doubt: {message}"),
-            do.Notice("warning", "order_in_doubt", f"{order_id}: {message}"),
-            ask,
-        ]
 
     def answered(self, order_id: str, word: BrokerOrder | None, now: Now) -> list[do.Command]:
         """The broker answered a question about an order; None when it knows no such order."""
-        if word is not None:
-            return self.broker_says(word, now, "asked")
-        order = self._books.orders.get(order_id)
-        if order is None or order.is_terminal or order_id in self._in_flight:
-            return []  # in flight: "unknown" only means "not yet"
-        self._unknown_answers[order_id] += 1
-        if self._unknown_answers[order_id] < UNKNOWN_ANSWERS_NEEDED:
-            # A request that died with its process may still be on its way: ask again before believing it.
-            return [do.QueryOrder(order_id, after_seconds=ASK_AGAIN_SECONDS)]
-        self._unknown_answers.pop(order_id, None)
-        self._counters["orders", "not_sent"] += 1
-        self._unreflected.pop(order_id, None)
-        lost = replace(order, state=OrderState.NOT_SENT, reason="the broker never saw it")
-        return [self._books.record(lost, None, "unknown at the broker")]
-
-    def ask_about_recovered(self) -> list[do.Command]:
-        """Asks about orders that an earlier process sent, or was about to send, when it ended."""
-        commands: list[do.Command] = []
-        for order in self._books.unanswered():
-            if order.client_order_id in self._in_flight:
-                continue
-            if order.state is OrderState.JOURNALED:
-                commands += self.in_doubt(order.client_order_id, "no answer before the restart")
-            elif not self._known.books_current:
-                commands.append(do.QueryOrder(order.client_order_id))
-        return commands
+        if word is None:
+            return self.doubt.unknown_at_broker(order_id, now)
+        self.doubt.settled(order_id)
+        return self.broker_says(word, now, "asked")
 
 
 def _is_due(last: datetime | None, now: Now, every: timedelta) -> bool:

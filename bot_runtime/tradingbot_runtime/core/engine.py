@@ -17,6 +17,7 @@ from tradingbot_runtime.core.corporate_actions import CHECKPOINT as CORPORATE_CH
 from tradingbot_runtime.core.corporate_actions import CorporateActions
 from tradingbot_runtime.core.desk import Desk
 from tradingbot_runtime.core.incidents import Incidents
+from tradingbot_runtime.core.reconciling import CHECKPOINT as RECONCILIATION_CHECKPOINT
 from tradingbot_runtime.core.reconciling import Reconciliation
 from tradingbot_runtime.core.records import NoticeRecord
 from tradingbot_runtime.core.recovered import Recovered
@@ -33,14 +34,16 @@ from tradingbot_runtime.core.risk import RiskLedger
 from tradingbot_runtime.core.risk_watch import RiskWatch
 from tradingbot_runtime.core.sessions import CHECKPOINT as SESSION_CHECKPOINT
 from tradingbot_runtime.core.sessions import Sessions, shadow_of
+from tradingbot_runtime.core.shutdown import CHECKPOINT as FLATTEN_CHECKPOINT
 from tradingbot_runtime.core.shutdown import Shutdown
 from tradingbot_runtime.core.situation import Situation
 from tradingbot_runtime.core.trading import CHECKPOINT as TRADING_CHECKPOINT
 from tradingbot_runtime.core.trading import Trading
-from tradingbot_runtime.core.values import BrokerSnapshot, MarketClock, Now
+from tradingbot_runtime.core.values import BrokerFigures, BrokerSnapshot, MarketClock, Now
 from tradingbot_runtime.strategies.contract import Strategy
 
 RECENT_ORDERS_REPORTED: Final = 20
+ACCOUNT_CHECKPOINT: Final = "account"
 
 
 class Engine:
@@ -59,12 +62,15 @@ class Engine:
             risk=RiskLedger.from_json(recovered.checkpoints.get(RISK_CHECKPOINT)),
             watched=watched,
         )
-        self._strategy = strategy
+        self.strategy = strategy
+        """What decides the targets; it is asked by whoever runs the engine."""
         self._books = Books(config, recovered, self.counters)
         self._desk = Desk(self._known, self._books)
         self._risk = RiskWatch(self._known, self._books)
         corporate = CorporateActions(self._known, self._books, recovered.checkpoints.get(CORPORATE_CHECKPOINT))
-        self._reconciliation = Reconciliation(self._known, self._books, self._desk, corporate)
+        self._reconciliation = Reconciliation(
+            self._known, self._books, self._desk, corporate, recovered.checkpoints.get(RECONCILIATION_CHECKPOINT)
+        )
         session = recovered.checkpoints.get(SESSION_CHECKPOINT)
         shadow = shadow_of(session)
         self._sessions = Sessions(self._known, self._books, self._reconciliation, shadow, session, recovered)
@@ -75,10 +81,12 @@ class Engine:
             self._risk,
             self._sessions,
             shadow,
-            strategy,
             recovered.checkpoints.get(TRADING_CHECKPOINT),
         )
-        self._shutdown = Shutdown(self._known, self._books, self._desk, self._reconciliation)
+        self._shutdown = Shutdown(
+            self._known, self._books, self._desk, self._reconciliation, recovered.checkpoints.get(FLATTEN_CHECKPOINT)
+        )
+        self._account = recovered.checkpoints.get(ACCOUNT_CHECKPOINT)
         self._incidents = Incidents(self._known, self._books, recovered)
 
     # ------------------------------------------------------------------ what others may ask
@@ -86,7 +94,7 @@ class Engine:
     @property
     def bars_needed(self) -> int:
         """How many closed bars a BarsClosed event should hold for each symbol."""
-        return self._strategy.lookback
+        return self.strategy.lookback
 
     @property
     def is_ready(self) -> bool:
@@ -105,6 +113,13 @@ class Engine:
 
     def handle(self, event: seen.Event, now: Now) -> list[do.Command]:
         """What to do about an event. Total: bad data from outside leads to a notice, never to an exception."""
+        commands = self._handle(event, now)
+        if self._known.forbids_entries():
+            # Whatever forbade them, entries that rest at the broker would be filled all the same.
+            commands += self._desk.cancel_entries(now)
+        return commands
+
+    def _handle(self, event: seen.Event, now: Now) -> list[do.Command]:
         match event:
             case seen.KillSeen(reason, scope):
                 return self._shutdown.on_kill(reason, scope, now)
@@ -114,13 +129,25 @@ class Engine:
                 return self._trading.on_bars(event, now)
             case seen.BarsFailed(reason):
                 return self._trading.on_bars_failed(reason)
+            case seen.TargetsComputed(bar, weights):
+                return self._trading.on_targets(bar, weights, now)
+            case seen.TargetsFailed(bar, reason):
+                return self._trading.on_targets_failed(bar, reason)
             case seen.SnapshotTaken(snapshot, asked_at):
                 return self._on_snapshot(snapshot, asked_at, now)
             case seen.SnapshotFailed(reason):
                 return self._reconciliation.on_failed(reason, now)
             case seen.FiguresRead(figures, asked_at):
                 self._desk.figures_read(figures, asked_at)
-                return []
+                return self._check_account(figures)
+            case seen.KeysRefused(message):
+                self._known.keys_refused = message
+                return [do.Notice("error", "keys_refused", message)]
+            case seen.KeysAccepted():
+                self._known.keys_refused = ""
+                return [do.Notice("info", "keys_accepted", "the broker accepts the keys again")]
+            case seen.PositionsAccepted(request):
+                return self._reconciliation.on_accepted(request, now)
             case seen.TradeUpdate(what, order):
                 return self._desk.told(what, order, now)
             case seen.SubmitAcknowledged(order):
@@ -130,7 +157,7 @@ class Engine:
             case seen.SubmitWithheld(order_id, reason):
                 return self._desk.withheld(order_id, reason)
             case seen.SubmitInDoubt(order_id, message):
-                return self._desk.in_doubt(order_id, message)
+                return self._desk.doubt.begin(order_id, message, now)
             case seen.QueryAnswered(order_id, order):
                 return self._desk.answered(order_id, order, now)
             case seen.StreamConnected():
@@ -165,17 +192,36 @@ class Engine:
         return [
             *self._sessions.on_clock(clock, now),
             *self._reconciliation.when_due(now),
-            *self._trading.on_clock(clock),
+            *self._trading.on_clock(clock, now),
         ]
 
     def _on_snapshot(self, snapshot: BrokerSnapshot, asked_at: datetime | None, now: Now) -> list[do.Command]:
         self._desk.figures_read(snapshot.figures, asked_at)
+        account = self._check_account(snapshot.figures)
+        if self._known.wrong_account is not None:
+            return account  # somebody else's books say nothing about ours
         return [
+            *account,
             *self._reconciliation.on_snapshot(snapshot, now),
             *self._risk.on_snapshot(snapshot),
             *self._sessions.on_snapshot(now),
-            *self._shutdown.on_snapshot(snapshot, now),
+            *self._shutdown.on_snapshot(snapshot, asked_at, now),
         ]
+
+    def _check_account(self, figures: BrokerFigures) -> list[do.Command]:
+        """The keys must stay those of the account that the books are about."""
+        if not figures.account_id:
+            return []
+        if self._account is None:
+            self._account = figures.account_id
+            change = do.PutCheckpoint(ACCOUNT_CHECKPOINT, figures.account_id)
+            return [do.Journal("account", {"account_id": figures.account_id}, (change,))]
+        before, self._known.wrong_account = self._known.wrong_account, None
+        if figures.account_id != self._account:
+            self._known.wrong_account = f"the keys are those of account {figures.account_id}, not of {self._account}"
+        if self._known.wrong_account is None or self._known.wrong_account == before:
+            return []
+        return [do.Notice("critical", "wrong_account", self._known.wrong_account)]
 
     def _on_pause(self, paused: bool) -> list[do.Command]:
         if paused == self._known.paused:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from decimal import Decimal
 
 import pandas as pd
 
@@ -37,6 +38,22 @@ class BarsClosed:
     as_of: datetime | None = None
     quotes: Mapping[str, BrokerQuote] | None = None
     sessions: tuple[MarketSession, ...] = ()
+
+
+@dataclass(frozen=True)
+class TargetsComputed:
+    """The strategy's target weights of a bar: shares of the capital by symbol; an absent symbol keeps what it has."""
+
+    bar: str
+    weights: Mapping[str, Decimal]
+
+
+@dataclass(frozen=True)
+class TargetsFailed:
+    """The strategy raised an error, or took too long."""
+
+    bar: str
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -129,6 +146,18 @@ class StreamLost:
 
 
 @dataclass(frozen=True)
+class KeysRefused:
+    """The broker refuses the keys (401); it is asked again by itself."""
+
+    message: str
+
+
+@dataclass(frozen=True)
+class KeysAccepted:
+    """The broker accepts the keys again."""
+
+
+@dataclass(frozen=True)
 class KillSeen:
     """The kill annotation is present, on `scope` TradingBot or BrokerAccount."""
 
@@ -174,6 +203,13 @@ class NoticeUndelivered:
 
 
 @dataclass(frozen=True)
+class PositionsAccepted:
+    """A person says that the account is right as it is; `request` is why, and tells one asking from another."""
+
+    request: str
+
+
+@dataclass(frozen=True)
 class EvaluationAsked:
     """A person asks for one evaluation at once; `request` tells one asking from another."""
 
@@ -199,6 +235,11 @@ Event = (
     ClockRead
     | BarsClosed
     | BarsFailed
+    | TargetsComputed
+    | TargetsFailed
+    | KeysRefused
+    | KeysAccepted
+    | PositionsAccepted
     | SnapshotTaken
     | SnapshotFailed
     | FiguresRead

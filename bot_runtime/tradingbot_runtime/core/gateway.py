@@ -39,6 +39,8 @@ class Gate:
     """The pause after losses in this session, or None."""
     data_halts: Mapping[str, str] = field(default_factory=dict)
     """Why a symbol's data cannot be trusted, by symbol."""
+    doubtful: frozenset[str] = frozenset()
+    """Those of them that have a price which may be true: exits pass, a crash must not lock a holder in."""
     untradable: Mapping[str, str] = field(default_factory=dict)
     """Why the broker does not trade a symbol, by symbol."""
     symbols_with_open_orders: frozenset[str] = frozenset()
@@ -52,6 +54,10 @@ class Gate:
     account_exposure: Decimal = Decimal(0)
     """Value of all positions of the account and of this bot's open buy orders."""
     account_exposure_limit: Decimal | None = None
+
+    def exits_may_pass(self, symbol: str) -> bool:
+        """Whether what is held of a symbol may be sold though its data is doubtful."""
+        return symbol in self.doubtful
 
 
 @dataclass(frozen=True)
@@ -99,6 +105,8 @@ def _reducing(intent: Intent, client_order_id: str, gate: Gate) -> str | None:
 
 def _data_halted(intent: Intent, client_order_id: str, gate: Gate) -> str | None:
     reason = gate.data_halts.get(intent.symbol)
+    if reason is not None and intent.reducing and gate.exits_may_pass(intent.symbol):
+        return None
     return f"{intent.symbol}: the data cannot be trusted: {reason}" if reason else None
 
 
@@ -218,7 +226,7 @@ CHECKS: tuple[tuple[str, Check, bool], ...] = (
     ("capital", _capital, False),
     ("buying_power", _buying_power, False),
     ("account_exposure", _account_exposure, False),
-    ("order_rate", _order_rate, True),
+    ("order_rate", _order_rate, False),
     ("price_collar", _price_collar, True),
     ("wash_trade", _wash_trade, True),
     ("sell_quantity", _sell_quantity, True),

@@ -39,7 +39,7 @@ def confirm(kill: KillState, open_orders: int, open_positions: int, at: datetime
     )
 
 
-_CLOSED = frozenset({"filled", "canceled", "expired", "rejected", "replaced", "done_for_day", "not_sent"})
+_CLOSED = frozenset({"filled", "canceled", "expired", "rejected", "replaced", "not_sent"})
 
 
 def is_open(status: str) -> bool:

@@ -196,6 +196,9 @@ def advance(order: Order, seen: BrokerOrder, at: datetime, fills_before: int) ->
     Fills are taken from the cumulative filled quantity, so a doubled, reordered or missing trade update adds
     nothing twice and loses nothing. `at` is market time; `fills_before` is how many fills the order has so far.
     """
+    other = _other_than(order, seen)
+    if other is not None:
+        return Advance(order=order, blocked=other)
     fill = _new_fill(order, seen, at, fills_before)
     state, blocked = _next_state(order, seen)
     after = replace(
@@ -209,11 +212,29 @@ def advance(order: Order, seen: BrokerOrder, at: datetime, fills_before: int) ->
     return Advance(order=after, fill=fill, blocked=blocked)
 
 
+def reopened(order: Order, seen: BrokerOrder) -> Order:
+    """An order that ended in our books and works at the broker: the broker wins, against the table."""
+    try:
+        state = OrderState(seen.status)
+    except ValueError:
+        state = OrderState.ACCEPTED
+    return replace(order, state=state, broker_id=seen.broker_id or order.broker_id)
+
+
+def _other_than(order: Order, seen: BrokerOrder) -> str | None:
+    """Why the broker's word cannot be of this order, or None. A replaced order's quantity changes; nothing else may."""
+    if seen.symbol == order.symbol and seen.side is order.side:
+        return None
+    return f"the broker tells of {seen.side} {seen.symbol} under the id of {order.side} {order.symbol}"
+
+
 def _next_state(order: Order, seen: BrokerOrder) -> tuple[OrderState, str | None]:
     try:
         target = OrderState(seen.status)
     except ValueError:
-        return order.state, f"the broker reports a status we do not know: {seen.status!r}"
+        # Whatever it means, the broker has the order: it may fill, so it counts as working.
+        state = OrderState.ACCEPTED if order.state in UNANSWERED | {S.NOT_SENT} else order.state
+        return state, f"the broker reports a status we do not know: {seen.status!r}"
     if target is order.state or target in TRANSITIONS[order.state]:
         return target, None
     if target not in TERMINAL and seen.filled_qty <= order.filled_qty:

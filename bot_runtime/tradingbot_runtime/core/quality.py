@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import Final
 from zoneinfo import ZoneInfo
 
+import numpy as np
 import pandas as pd
 
 from tradingbot_api import DataQualitySpec, Timeframe
@@ -40,10 +41,12 @@ class Verdict:
     prices: Mapping[str, Decimal] = field(default_factory=dict)
     frames: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     bad: Mapping[str, str] = field(default_factory=dict)
+    doubtful: frozenset[str] = frozenset()
+    """Bad symbols whose bars are whole and whose price may be true: they are evaluated, and only exits pass."""
 
     def bad_percent(self) -> Decimal:
         """How many of all symbols are bad, in percent."""
-        total = len(self.prices) + len(self.bad)
+        total = len(self.prices.keys() | self.bad.keys())
         return Decimal(100 * len(self.bad)) / total if total else Decimal(0)
 
 
@@ -52,28 +55,29 @@ def judge(observed: Observed, symbols: frozenset[str], timeframe: Timeframe, spe
     prices: dict[str, Decimal] = {}
     frames: dict[str, pd.DataFrame] = {}
     bad: dict[str, str] = {}
+    doubtful: set[str] = set()
     for symbol in sorted(symbols):
         frame = observed.frames.get(symbol)
-        problem = _problem(symbol, frame, observed, timeframe, spec)
-        if problem is not None or frame is None:
-            bad[symbol] = problem or "no_data"
-        else:
+        problem = _unusable(frame, observed, timeframe, spec)
+        if problem is None and frame is not None:
+            problem = _jump(frame, spec.max_price_jump_percent)
+            problem = problem or _quote_defect(symbol, observed, spec.max_quote_age_seconds)
+            if problem is not None:
+                doubtful.add(symbol)
+        if problem is not None:
+            bad[symbol] = problem
+        if frame is not None and (problem is None or symbol in doubtful):
             prices[symbol] = Decimal(str(round(float(frame["close"].iloc[-1]), 4)))
             frames[symbol] = frame
-    return Verdict(prices, frames, bad)
+    return Verdict(prices, frames, bad, frozenset(doubtful))
 
 
-def _problem(
-    symbol: str, frame: pd.DataFrame | None, observed: Observed, timeframe: Timeframe, spec: DataQualitySpec
+def _unusable(
+    frame: pd.DataFrame | None, observed: Observed, timeframe: Timeframe, spec: DataQualitySpec
 ) -> str | None:
     if frame is None or frame.empty:
         return "no_data"
-    return (
-        defect(frame)
-        or _staleness(frame, observed, timeframe, spec.max_stale_bars)
-        or _jump(frame, spec.max_price_jump_percent)
-        or _quote_defect(symbol, observed, spec.max_quote_age_seconds)
-    )
+    return defect(frame) or _staleness(frame, observed, timeframe, spec.max_stale_bars)
 
 
 def defect(frame: pd.DataFrame) -> str | None:
@@ -90,7 +94,7 @@ def _misses_columns(frame: pd.DataFrame) -> bool:
 
 
 def _has_nulls(frame: pd.DataFrame) -> bool:
-    return bool(frame[list(COLUMNS)].isna().to_numpy().any())
+    return not bool(np.isfinite(frame[list(COLUMNS)].to_numpy(dtype=float)).all())
 
 
 def _is_outside_its_bounds(frame: pd.DataFrame) -> bool:

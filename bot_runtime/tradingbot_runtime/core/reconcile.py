@@ -37,6 +37,13 @@ class PositionDifference:
     brokers: Decimal
     brokers_price: Decimal
 
+    @property
+    def is_excess(self) -> bool:
+        """Whether the broker holds more than our own orders explain: somebody else's shares, not ours to trade."""
+        if self.ours != 0 and (self.ours > 0) != (self.brokers > 0) and self.brokers != 0:
+            return True
+        return abs(self.brokers) > abs(self.ours)
+
     def described(self) -> Difference:
         """The difference by its class."""
         kind = "quantity"
@@ -73,6 +80,8 @@ class OrderFindings:
     """Our orders that the list does not show: ask by client_order_id."""
     strangers: tuple[Difference, ...]
     """Open orders in our symbols that are not ours: seen, named, never touched, not counted as unclean."""
+    open_there: tuple[BrokerOrder, ...]
+    """Orders that ended in our books and work at the broker."""
     strangers_sides: Mapping[str, frozenset[Side]]
     """Sides of every open order on the account that is not ours, by symbol."""
 
@@ -109,6 +118,9 @@ def order_findings(
             Difference("unknown_at_broker", f"{seen.symbol} order {seen.broker_id}", "not ours", seen.status)
             for seen in strangers
             if seen.symbol in symbols
+        ),
+        open_there=tuple(
+            theirs[difference.subject] for difference in differences if difference.kind == "terminal_but_open"
         ),
         strangers_sides=_sides(strangers),
     )

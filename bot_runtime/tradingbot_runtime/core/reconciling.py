@@ -15,6 +15,7 @@ from tradingbot_runtime.core.corporate_actions import CorporateActions
 from tradingbot_runtime.core.desk import Desk
 from tradingbot_runtime.core.reconcile import (
     Difference,
+    OrderFindings,
     PositionDifference,
     order_findings,
     position_differences,
@@ -30,6 +31,9 @@ CLOSED_MARKET_CHECK_EVERY: Final = timedelta(seconds=60)
 ACTIVITIES_CHECK_EVERY: Final = timedelta(minutes=30)
 """Market time between two looks at what happened without an order."""
 RECONCILE_AT_MOST_EVERY: Final = timedelta(seconds=2)
+CHANGES_TO_CALL_IT_A_MISMATCH: Final = 5
+SAME_LINE_AGAIN_AFTER: Final = timedelta(minutes=10)
+CHECKPOINT: Final = "reconciliation"
 UNCLEAN_RUNS_TO_HALT: Final = 3
 CLEAN_RUNS_TO_RESUME: Final = 2
 
@@ -37,7 +41,16 @@ CLEAN_RUNS_TO_RESUME: Final = 2
 class Reconciliation:
     """Keeps the books equal to the broker's."""
 
-    def __init__(self, situation: Situation, books: Books, desk: Desk, corporate: CorporateActions) -> None:
+    def __init__(
+        self,
+        situation: Situation,
+        books: Books,
+        desk: Desk,
+        corporate: CorporateActions,
+        checkpoint: str | None = None,
+    ) -> None:
+        """`checkpoint` is the document of that name on the volume: a halt outlives a restart."""
+        situation.halted_by_reconciliation = bool(checkpoint and json.loads(checkpoint)["halted"])
         self._known = situation
         self._books = books
         self._desk = desk
@@ -48,6 +61,10 @@ class Reconciliation:
         self._asked_at_market: datetime | None = None
         self._activities_asked_at: datetime | None = None  # market time
         self._suspected: tuple[object, ...] = ()  # differences seen once: only what is seen twice is one
+        self._changes = 0
+        self._accepted: str | None = None
+        self._last_line: tuple[str, tuple[str, ...], bool] | None = None
+        self._journaled_at: datetime | None = None
         self._unclean_runs = 0
         self._clean_runs = 0
         self.last: ReconciliationReport | None = None
@@ -67,7 +84,8 @@ class Reconciliation:
         self._asked_at = now.machine
         self._asked_at_market = self._known.market
         activities_since = self._corporate.ask_since() if self._wants_activities() else None
-        return [do.TakeSnapshot(reason, self._books.prefix, self._books.oldest_of_interest(), activities_since)]
+        prefix, since = self._books.prefix, self._books.oldest_of_interest()
+        return [do.TakeSnapshot(reason, prefix, since, activities_since, urgent=self._known.is_closing)]
 
     def _wants_activities(self) -> bool:
         """To explain a difference, and now and then for dividends; a kill waits for neither."""
@@ -114,40 +132,94 @@ class Reconciliation:
             commands += self._desk.broker_says(word, now, "snapshot")
         findings = order_findings(self._books.orders, snapshot, self._symbols, self._books.is_ours)
         self._known.strangers = findings.strangers_sides
-        commands += [do.QueryOrder(order_id) for order_id in findings.to_ask]
-        commands += self._desk.ask_about_recovered()
+        for order_id in findings.to_ask:
+            commands += self._desk.doubt.ask(order_id, now)
+        commands += self._desk.doubt.about_recovered(now)
         for stranger in findings.strangers:
             self._known.counters["reconciliation", stranger.kind] += 1
-        return commands + self._compare(findings.differences, snapshot, now)
+        return commands + self._compare(findings, snapshot, now)
 
-    def _compare(self, order_differences: Sequence[Difference], snapshot: BrokerSnapshot, now: Now) -> list[do.Command]:
+    def on_accepted(self, request: str, now: Now) -> list[do.Command]:
+        """A person says that the account is right as it is: the next comparison takes it over, differences and all."""
+        self._accepted = request
+        return [
+            do.Journal("positions_accepted", {"request": request}),
+            do.Notice("warning", "positions_accepted", request),
+            *self.ask("positions accepted", now, force=True),
+        ]
+
+    def _compare(self, findings: OrderFindings, snapshot: BrokerSnapshot, now: Now) -> list[do.Command]:
         gap = position_differences(self._books.portfolio, snapshot.positions, self._symbols)
         explained, gap = self._corporate.explain(gap, snapshot.activities, now)
-        return explained + self._conclude_gap(tuple(order_differences), gap, now)
-
-    def _conclude_gap(
-        self, order_differences: tuple[Difference, ...], gap: tuple[PositionDifference, ...], now: Now
-    ) -> list[do.Command]:
-        suspected = (*order_differences, *gap)
+        self._known.differing = frozenset(difference.symbol for difference in gap)
+        missing = tuple(
+            Difference("missing_from_broker", order_id, words, "unknown")
+            for order_id, words in sorted(self._known.missing_orders.items())
+        )
+        suspected = (*findings.differences, *missing, *gap)
         confirmed = suspected != () and suspected == self._suspected
         # Trade updates may fall between the reading of orders and of positions: only what is seen twice differs.
-        self._suspected = () if confirmed else suspected
+        self._suspected = suspected
+        if self._accepted is not None:
+            return explained + self._take_over(gap, now)
         if confirmed:
-            differences = (*order_differences, *(difference.described() for difference in gap))
-            corrections: list[do.Command] = [
-                self._books.correct(difference, self._known.prices.get(difference.symbol), now.market or now.machine)
-                for difference in gap
-            ]
-            return corrections + self._conclude("Mismatch", differences, now)
+            return explained + self._differ(findings, missing, gap, now)
         if not suspected and not self._books.unanswered():
-            return self._conclude("Clean", (), now)
-        return []
+            return explained + self._conclude("Clean", (), now)
+        return explained + self._changing_too_long(suspected, now)
+
+    def _differ(
+        self,
+        findings: OrderFindings,
+        missing: tuple[Difference, ...],
+        gap: tuple[PositionDifference, ...],
+        now: Now,
+    ) -> list[do.Command]:
+        """Something was seen twice: what can be put right without taking what is not ours is, all of it is named."""
+        commands: list[do.Command] = []
+        for word in findings.open_there:
+            commands += self._desk.reopen(self._books.orders[word.client_order_id], word, now)
+        # Less than we think is a fact: we cannot sell what is not there. More is somebody else's until a person
+        # says otherwise: selling it would be selling the owner's shares.
+        commands += [self._corrected(difference, now) for difference in gap if not difference.is_excess]
+        if findings.open_there or any(not difference.is_excess for difference in gap):
+            self._suspected = ()  # what was put right has to be seen again before it counts again
+        described = (*findings.differences, *missing, *(difference.described() for difference in gap))
+        return commands + self._conclude("Mismatch", described, now)
+
+    def _changing_too_long(self, suspected: Sequence[object], now: Now) -> list[do.Command]:
+        """Differences that are others every time are differences, too."""
+        self._changes = self._changes + 1 if suspected else 0
+        if self._changes < CHANGES_TO_CALL_IT_A_MISMATCH:
+            return []
+        self._changes = 0
+        named = tuple(
+            one.described() if isinstance(one, PositionDifference) else Difference("changing", str(one), "", "")
+            for one in suspected
+        )
+        return self._conclude("Mismatch", named, now)
+
+    def _take_over(self, gap: Sequence[PositionDifference], now: Now) -> list[do.Command]:
+        self._accepted, self._suspected = None, ()
+        self._known.halted_by_reconciliation, self._unclean_runs = False, 0
+        commands: list[do.Command] = [self._corrected(difference, now) for difference in gap]
+        for order_id in list(self._known.missing_orders):
+            commands.append(self._books.give_up(order_id))
+            del self._known.missing_orders[order_id]
+        self._known.differing = frozenset()
+        return commands + self._conclude("Clean", (), now)
+
+    def _corrected(self, difference: PositionDifference, now: Now) -> do.Journal:
+        price = self._known.prices.get(difference.symbol)
+        return self._books.correct(difference, price, now.market or now.machine)
 
     def _conclude(self, result: str, differences: tuple[Difference, ...], now: Now) -> list[do.Command]:
         self._known.counters["reconciliation", result.lower()] += 1
         clean = result == "Clean"
+        self._changes = 0 if clean else self._changes
         self._clean_runs = self._clean_runs + 1 if clean else 0
         self._unclean_runs = 0 if clean else self._unclean_runs + 1
+        halted = self._known.halted_by_reconciliation
         if self._unclean_runs >= UNCLEAN_RUNS_TO_HALT:
             self._known.halted_by_reconciliation = True
         if self._clean_runs >= CLEAN_RUNS_TO_RESUME:
@@ -155,11 +227,23 @@ class Reconciliation:
         if result != "Failed":
             self._known.books_current = True
             self._books.are_complete(now.market)
+        self._known.difference = "; ".join(str(one) for one in differences)
         self.last = reconciliation_report(result, differences, now.machine)
-        if clean:
+        if clean and not halted:
             return []
+        return self._journaled(result, halted, now)
+
+    def _journaled(self, result: str, halted: bool, now: Now) -> list[do.Command]:
+        """A line for each run that says something new; a broker that is away for hours says nothing new."""
+        assert self.last is not None  # noqa: S101  (_conclude has just set it)
+        line = (result, tuple(self.last.differences), self._known.halted_by_reconciliation)
+        is_old = line == self._last_line and _elapsed(self._journaled_at, now.machine) < SAME_LINE_AGAIN_AFTER
+        if is_old and halted == self._known.halted_by_reconciliation:
+            return []
+        self._last_line, self._journaled_at = line, now.machine
+        document = json.dumps({"halted": self._known.halted_by_reconciliation})
         detail = {"result": result, "differences": json.dumps(self.last.differences)}
-        return [do.Journal("reconciliation", detail)]
+        return [do.Journal("reconciliation", detail, (do.PutCheckpoint(CHECKPOINT, document),))]
 
 
 def _elapsed(since: datetime | None, until: datetime) -> timedelta:

@@ -24,8 +24,8 @@ def instant(moment: datetime) -> str:
 
 
 def text(words: str) -> str:
-    """The words, cut to what a report may hold."""
-    return words[:MAX_TEXT_LENGTH]
+    """The words, cut to what a report may hold, and writable whatever they are made of."""
+    return words[:MAX_TEXT_LENGTH].encode("utf-8", "replace").decode()
 
 
 def kill_report(kill: KillState | None) -> KillReport | None:

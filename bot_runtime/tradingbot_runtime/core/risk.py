@@ -97,8 +97,8 @@ class RiskLedger:
         return ledger._with_pauses(capital, limits, at)
 
     def _in_session(self, session: str, profit: Decimal) -> "RiskLedger":
-        if session == self.session:
-            return self
+        if session <= self.session:
+            return self  # a clock that was read wrong once must not begin a session anew
         start = self.last_profit if self.session else profit
         return replace(
             self,

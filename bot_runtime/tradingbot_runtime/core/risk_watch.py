@@ -24,6 +24,8 @@ class RiskWatch:
     def on_snapshot(self, snapshot: BrokerSnapshot) -> list[do.Command]:
         """The broker values the account's positions at its own last prices."""
         for position in snapshot.positions:
+            if position.symbol in self._known.differing:
+                continue  # perhaps a split: its price is of other shares than the ones in our books
             if position.symbol in self._known.config.symbols and position.market_value and position.qty:
                 self._known.prices[position.symbol] = position.market_value / position.qty
         self._known.account_positions_value = sum(
@@ -39,6 +41,8 @@ class RiskWatch:
         if self._asked_early is not None:
             request, self._asked_early = self._asked_early, None
             return self.on_reset_asked(request) + self.observe()
+        if known.differing & self._books.portfolio.holdings.keys():
+            return []
         at = known.clock.timestamp
         profit = self._books.profit(known.prices)
         ledger = known.risk.observe(at.date().isoformat(), profit, known.config.capital, self._limits, at)
@@ -53,6 +57,10 @@ class RiskWatch:
             known.counters["breaker", "IntradayPause"] += 1
             commands.append(do.Notice("warning", "intraday_pause", ledger.pause_in_force(at) or ""))
         return commands
+
+    def checkpoint(self) -> do.PutCheckpoint:
+        """The ledger with the profit as last observed: where the next session's loss counts from."""
+        return do.PutCheckpoint(CHECKPOINT, self._known.risk.to_json())
 
     def on_reset_asked(self, request: str) -> list[do.Command]:
         """A person asks to close the breaker; refused during its cool-down, and carried out once."""

@@ -21,6 +21,7 @@ from tradingbot_runtime.core.reconciling import Reconciliation
 from tradingbot_runtime.core.records import PutSession, SessionRecord
 from tradingbot_runtime.core.recovered import Recovered
 from tradingbot_runtime.core.report import instant
+from tradingbot_runtime.core.risk import CHECKPOINT as RISK_CHECKPOINT
 from tradingbot_runtime.core.shadow import Shadow
 from tradingbot_runtime.core.situation import Situation
 from tradingbot_runtime.core.values import MarketClock, Now
@@ -235,9 +236,9 @@ class Sessions:
         self._running, self._last_closed = None, running.day.isoformat()
         record = SessionRecord(running.day, now.machine, report.model_dump_json(by_alias=True))
         self._known.counters["sessions", "closed"] += 1
-        return [
-            do.Journal("session_closed", {"session": record.day.isoformat()}, (PutSession(record), self.checkpoint()))
-        ]
+        risk = do.PutCheckpoint(RISK_CHECKPOINT, self._known.risk.to_json())
+        detail = {"session": record.day.isoformat()}
+        return [do.Journal("session_closed", detail, (PutSession(record), self.checkpoint(), risk))]
 
     def _report(self, running: _Running, normally: bool) -> SessionReport:
         config, counts, tally = self._known.config, running.counts, running.tally

@@ -3,7 +3,10 @@
 A kill preempts everything, is journaled before anything else is done about it, and is never taken back here.
 """
 
-from datetime import timedelta
+import json
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Final
 
 from tradingbot_api import OnControlPlaneLoss, OnDelete, OnKill
@@ -11,25 +14,45 @@ from tradingbot_runtime.core import commands as do
 from tradingbot_runtime.core.books import Books
 from tradingbot_runtime.core.desk import Desk
 from tradingbot_runtime.core.kill import KillState, confirm, is_open
-from tradingbot_runtime.core.reconcile import with_legs
+from tradingbot_runtime.core.reconcile import PositionDifference, with_legs
 from tradingbot_runtime.core.reconciling import Reconciliation
 from tradingbot_runtime.core.report import text
 from tradingbot_runtime.core.situation import Situation
 from tradingbot_runtime.core.values import BrokerSnapshot, Now
 
-KILL_CHECK_EVERY: Final = timedelta(milliseconds=200)
+CHECKS: Final = (
+    # For so long after the kill was seen, the broker's books are read so often (machine time).
+    (timedelta(seconds=5), timedelta(milliseconds=200)),
+    (timedelta(minutes=1), timedelta(seconds=1)),
+    (timedelta.max, timedelta(seconds=5)),
+)
+CHECK_WHILE_CLOSED_EVERY: Final = timedelta(seconds=30)
+"""What is left to close waits for the open anyhow."""
+CHECKPOINT: Final = "flatten"
 CONTROL_PLANE_LOST_AFTER: Final = timedelta(minutes=5)
 
 
 class Shutdown:
     """Brings the bot's exposure down and keeps asking until the broker confirms it."""
 
-    def __init__(self, situation: Situation, books: Books, desk: Desk, reconciliation: Reconciliation) -> None:
+    def __init__(
+        self,
+        situation: Situation,
+        books: Books,
+        desk: Desk,
+        reconciliation: Reconciliation,
+        checkpoint: str | None = None,
+    ) -> None:
+        """`checkpoint` is the document of that name on the volume."""
         self._known = situation
         self._books = books
         self._desk = desk
         self._reconciliation = reconciliation
         self._symbols = frozenset(situation.config.symbols)
+        self._deleted_at: datetime | None = None
+        self._deletion_is_done = False
+        # Shares beyond the bot's own, by symbol, when flattening began: they are left alone.
+        self._floors: dict[str, Decimal] | None = _floors_from(checkpoint)
 
     # ------------------------------------------------------------------ causes
 
@@ -44,6 +67,8 @@ class Shutdown:
         if self._known.deleted:
             return []
         self._known.deleted = True
+        self._deleted_at = now.machine
+        self._deletion_is_done = self._known.config.on_delete is OnDelete.KEEP
         commands: list[do.Command] = [do.Journal("deleted", {"on_delete": self._known.config.on_delete.value})]
         if self._known.config.on_delete is not OnDelete.KEEP:
             commands += self._close_down(now)
@@ -74,33 +99,80 @@ class Shutdown:
         """Asks again while something is left to confirm, and notices a control plane that has gone."""
         commands = self._check_control_plane(now)
         kill = self._known.kill
-        done = kill.is_done if kill else not self._known.deleted
-        if not done and self._reconciliation.since_asked(now) >= KILL_CHECK_EVERY:
+        done = kill.is_done if kill else not self._known.deleted or self._deletion_is_done
+        if not done and self._reconciliation.since_asked(now) >= self._check_every(now):
             return commands + self._reconciliation.ask("kill", now)
         return commands + self._reconciliation.when_due(now)
 
-    def on_snapshot(self, snapshot: BrokerSnapshot, now: Now) -> list[do.Command]:
-        """After the broker's books were read: close what is left, and note what the broker has confirmed."""
+    def _check_every(self, now: Now) -> timedelta:
+        """Often at first; ever less for what takes its time, so that the asking does not starve the cancelling."""
         kill = self._known.kill
+        since = kill.observed_at if kill else self._deleted_at or now.machine
+        if kill and kill.orders_cancelled_at and not self._known.market_is_open:
+            return CHECK_WHILE_CLOSED_EVERY
+        age = now.machine - since
+        return next((every for until, every in CHECKS if age < until), CHECKS[-1][1])
+
+    def on_snapshot(self, snapshot: BrokerSnapshot, asked_at: datetime | None, now: Now) -> list[do.Command]:
+        """After the broker's books were read: cancel and close what is left, and note what the broker has confirmed."""
         if not self._known.is_closing:
             return []
-        flatten = kill.flatten if kill else self._known.config.on_delete is OnDelete.FLATTEN
-        open_orders = sum(
-            1 for order in with_legs(snapshot.orders) if self._books.is_ours(order) and is_open(order.status)
-        )
-        held = [one for one in snapshot.positions if one.symbol in self._symbols and one.qty != 0]
+        kill = self._known.kill
+        began = kill.observed_at if kill else self._deleted_at
+        listed = [one for one in with_legs(snapshot.orders) if self._books.is_ours(one) and is_open(one.status)]
+        commands = [command for word in listed for command in self._desk.cancel_at_broker(word, now)]
+        if asked_at is None or began is None or asked_at <= began:
+            return commands  # begun before the end was: it proves nothing about what was sent meanwhile
+        blocked = {one.symbol for one in listed} | {one.symbol for one in self._books.unanswered()}
+        held = self._held(snapshot)
+        floors = self._excess(held) if self._floors is None else self._floors
+        left = self._left(held, floors)
+        if kill.flatten if kill else self._known.config.on_delete is OnDelete.FLATTEN:
+            commands += self._close(left, floors, blocked, now)
+        open_orders = max(len(listed), self._books.open_count())
+        if kill is None:
+            flat = self._known.config.on_delete is not OnDelete.FLATTEN or not left
+            self._deletion_is_done = open_orders == 0 and flat
+            return commands
+        return self._confirmed(kill, open_orders, len(left), now) + commands
+
+    def _left(self, held: Mapping[str, Decimal], floors: Mapping[str, Decimal]) -> dict[str, Decimal]:
+        """Shares to be closed, by symbol: what the broker holds beyond what was never the bot's."""
+        left = {symbol: qty - floors.get(symbol, Decimal(0)) for symbol, qty in held.items()}
+        return {symbol: qty for symbol, qty in left.items() if qty != 0 and (qty > 0) == (held[symbol] > 0)}
+
+    def _held(self, snapshot: BrokerSnapshot) -> dict[str, Decimal]:
+        symbols = self._symbols | self._books.portfolio.holdings.keys()
+        return {one.symbol: one.qty for one in snapshot.positions if one.symbol in symbols and one.qty != 0}
+
+    def _excess(self, held: Mapping[str, Decimal]) -> dict[str, Decimal]:
+        portfolio = self._books.portfolio
+        gaps = (PositionDifference(symbol, portfolio.qty(symbol), qty, Decimal(0)) for symbol, qty in held.items())
+        return {gap.symbol: gap.brokers - gap.ours for gap in gaps if gap.is_excess}
+
+    def _close(
+        self, left: Mapping[str, Decimal], floors: Mapping[str, Decimal], blocked: set[str], now: Now
+    ) -> list[do.Command]:
         commands: list[do.Command] = []
-        if flatten and open_orders == 0 and not self._books.unanswered():
-            for position in held:
-                commands += self._desk.close_position(position.symbol, abs(position.qty), now)
-        if kill is None or self._books.unanswered():
-            return commands
-        confirmed = confirm(kill, open_orders, len(held), now.machine)
+        if self._floors is None:
+            # Once and for all, before the first share is closed: afterwards the books no longer tell.
+            self._floors = dict(floors)
+            document = json.dumps({symbol: str(qty) for symbol, qty in sorted(self._floors.items())})
+            commands.append(do.Journal("flatten", {"left_alone": document}, (do.PutCheckpoint(CHECKPOINT, document),)))
+        for symbol, qty in sorted(left.items()):
+            if symbol not in blocked:
+                commands += self._desk.close_position(symbol, abs(qty), now)
+        return commands
+
+    def _confirmed(self, kill: KillState, open_orders: int, open_positions: int, now: Now) -> list[do.Command]:
+        if self._books.unanswered():
+            return []
+        confirmed = confirm(kill, open_orders, open_positions, now.machine)
         if confirmed == kill:
-            return commands
+            return []
         self._known.kill = confirmed
         detail = {"open_orders": str(confirmed.open_orders), "open_positions": str(confirmed.open_positions)}
-        return [do.Journal("kill_progress", detail, (do.PutKill(confirmed),)), *commands]
+        return [do.Journal("kill_progress", detail, (do.PutKill(confirmed),))]
 
     def _check_control_plane(self, now: Now) -> list[do.Command]:
         known = self._known
@@ -119,3 +191,7 @@ class Shutdown:
         if policy is OnControlPlaneLoss.FLATTEN and known.kill is None:
             commands += self._begin_kill("control plane lost", "ControlPlane", True, now)
         return commands
+
+
+def _floors_from(checkpoint: str | None) -> dict[str, Decimal] | None:
+    return {symbol: Decimal(qty) for symbol, qty in json.loads(checkpoint).items()} if checkpoint else None

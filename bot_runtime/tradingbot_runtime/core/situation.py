@@ -34,6 +34,8 @@ class Situation:
     prices: dict[str, Decimal] = field(default_factory=dict)
     data_halts: dict[str, str] = field(default_factory=dict)
     """Why a symbol's data cannot be trusted, by symbol."""
+    doubtful: frozenset[str] = frozenset()
+    """Those of them that may still be sold."""
     data_failure: str | None = None
     """Why the bot as a whole has no data to trade by, or None."""
     untradable: dict[str, str] = field(default_factory=dict)
@@ -43,6 +45,16 @@ class Situation:
     books_current: bool = False
     """Whether a snapshot was compared since the stream last connected."""
     halted_by_reconciliation: bool = False
+    differing: frozenset[str] = frozenset()
+    """Symbols whose holding differs from the broker's right now: what they are worth is not known."""
+    missing_orders: dict[str, str] = field(default_factory=dict)
+    """Orders that the broker had and no longer knows, by client_order_id, and what they are in our books."""
+    difference: str = ""
+    """What differs, for a person."""
+    wrong_account: str | None = None
+    """Why the keys are not those of the bot's account, or None."""
+    keys_refused: str = ""
+    """Why the broker refuses the keys; empty while it does not."""
 
     paused: bool = False
     deleted: bool = False
@@ -52,6 +64,8 @@ class Situation:
     control_plane_lost: bool = False
 
     strategy_error: str | None = None
+    decision_undone: bool = False
+    """Whether an order of the last decision never left: the decision has to be made again."""
 
     @property
     def market(self) -> datetime | None:
@@ -72,6 +86,8 @@ class Situation:
         """Why the next bar cannot be acted upon, as a CamelCase word and a sentence; None when it can."""
         if self.watched and self.control_plane_seen_at is None:
             return "ControlPlaneNotSeen", "the bot has not been able to read its own TradingBot yet"
+        if self.keys_refused:
+            return "KeysRefused", f"the broker refuses the keys: {self.keys_refused}"
         if self.clock is None or not self.broker_connected:
             return "BrokerUnreachable", "the broker does not answer"
         if not self.stream_connected:
@@ -86,8 +102,10 @@ class Situation:
             return "Killed", f"killed by {self.kill.scope}: {self.kill.reason}"
         if self.deleted:
             return "Deleted", "the TradingBot is being deleted"
+        if self.wrong_account is not None:
+            return "WrongAccount", self.wrong_account
         if self.halted_by_reconciliation:
-            return "ReconciliationFailed", "the books differ from the broker's"
+            return "ReconciliationFailed", self.difference or "the books differ from the broker's"
         if self.data_failure is not None:
             return "DataQuality", self.data_failure
         return None
@@ -121,6 +139,14 @@ class Situation:
         if pause is not None:
             return "IntradayPause", pause
         return ("Paused", "paused: exits only") if self.paused else None
+
+    def forbids_entries(self) -> bool:
+        """Whether open entries have to go: more than a connection that is lost for a moment."""
+        if self.deleted and self.kill is None and self.config.on_delete is OnDelete.KEEP:
+            return False
+        if self.halted_reason() is not None or self.paused_reason() is not None:
+            return True
+        return self.not_ready_reason() is None and self.reducing_reason() is not None
 
     def may_open_exposure(self) -> bool:
         """Whether an entry may leave now."""

@@ -4,13 +4,10 @@ Sends nothing by itself: orders go by the desk.
 """
 
 import json
-import math
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Any, Final
-
-import pandas as pd
+from typing import Final
 
 from tradingbot_api import OrderKind
 from tradingbot_runtime.core import commands as do
@@ -24,9 +21,27 @@ from tradingbot_runtime.core.sessions import Sessions
 from tradingbot_runtime.core.shadow import Shadow
 from tradingbot_runtime.core.situation import Situation
 from tradingbot_runtime.core.values import MarketClock, Now
-from tradingbot_runtime.strategies.contract import Strategy
 
 CHECKPOINT: Final = "trading"
+PASSING_REFUSALS: Final = frozenset(
+    {
+        "reducing",
+        "data_halted",
+        "open_order",
+        "max_positions",
+        "position_limit",
+        "capital",
+        "buying_power",
+        "account_exposure",
+        "order_rate",
+        "wash_trade",
+    }
+)
+"""Checks that may pass a moment later: a sale pays for a purchase, a minute ends, a connection comes back."""
+TRIES_A_BAR: Final = 20
+FIRST_TRY_WAIT: Final = timedelta(seconds=2)
+LONGEST_TRY_WAIT: Final = timedelta(minutes=5)
+_ASKED: Final = "asked: "
 
 
 class Trading:
@@ -40,7 +55,6 @@ class Trading:
         risk: RiskWatch,
         sessions: Sessions,
         shadow: Shadow,
-        strategy: Strategy[Any],
         checkpoint: str | None = None,
     ) -> None:
         """`checkpoint` is the document of that name on the volume."""
@@ -51,29 +65,29 @@ class Trading:
         self._risk = risk
         self._sessions = sessions
         self._shadow = shadow
-        self._strategy = strategy
         self._symbols = frozenset(config.symbols)
         self._execution = Execution(
             use_market_orders=config.execution.order_type is OrderKind.MARKET,
             limit_offset_bps=config.execution.limit_offset_bps,
             min_trade_percent=config.execution.min_trade_percent,
         )
-        self._reading_bar: str | None = None
+        self._evaluating: str | None = None  # the bar that is being read or evaluated
         self._last_bar, self._last_request = _from_checkpoint(checkpoint)
         self._asked_for: str | None = None  # a person's request for an evaluation, not yet carried out
-        self._waits_for_exits: set[str] = set()
+        self._tries_left = TRIES_A_BAR
+        self._again_at: datetime | None = None  # when the last bar is to be evaluated once more (machine time)
         self.last_bar_at: datetime | None = None
 
     # ------------------------------------------------------------------ which bar
 
-    def on_clock(self, clock: MarketClock) -> list[do.Command]:
-        """Asks for the bars when one has closed that was not evaluated yet."""
-        bar = self._bar_to_evaluate(clock)
-        if bar is None or self._reading_bar is not None or not self._may_evaluate():
+    def on_clock(self, clock: MarketClock, now: Now) -> list[do.Command]:
+        """Asks for the bars when one has closed that was not evaluated yet, or what it asked for is still due."""
+        bar = self._bar_to_evaluate(clock, now)
+        if bar is None or self._evaluating is not None or not self._may_evaluate():
             return []
         if self._known.not_ready_reason() is not None:
             return []
-        self._reading_bar = bar
+        self._evaluating = bar
         self._known.counters["operations", "bars"] += 1
         return [do.ReadBars()]
 
@@ -86,19 +100,22 @@ class Trading:
 
     def on_bars_failed(self, reason: str) -> list[do.Command]:
         """The bars could not be read: the next clock asks again."""
-        self._reading_bar = None
+        self._evaluating = None
         self._known.counters["operational_errors", "bars"] += 1
         return [do.Notice("warning", "bars_failed", reason)]
 
     def _may_evaluate(self) -> bool:
         return self._known.kill is None and not self._known.deleted
 
-    def _bar_to_evaluate(self, clock: MarketClock) -> str | None:
-        """Name of the newest closed bar when it was not evaluated yet, or None."""
+    def _bar_to_evaluate(self, clock: MarketClock, now: Now) -> str | None:
+        """Name of the newest closed bar when it was not evaluated yet, or again when something of it is due."""
+        if self._known.decision_undone:
+            self._known.decision_undone = False
+            self._try_again(now)
         if not clock.is_open:
             return None
         if self._asked_for is not None:
-            return f"asked: {self._asked_for}"
+            return f"{_ASKED}{self._asked_for}"
         minutes = BAR_MINUTES.get(self._known.config.timeframe)
         if minutes is None:
             bar = f"before {clock.timestamp.date()}"  # the last session's bar, once in this session
@@ -106,27 +123,30 @@ class Trading:
             bar = clock.timestamp.strftime("%Y-%m-%dT") + str(
                 (clock.timestamp.hour * 60 + clock.timestamp.minute) // minutes
             )
-        return bar if bar != self._last_bar or self._exits_are_gone() else None
+        if bar != self._last_bar:
+            self._tries_left, self._again_at = TRIES_A_BAR, None
+            return bar
+        return bar if self._is_due_again(now) else None
+
+    def _is_due_again(self, now: Now) -> bool:
+        return self._again_at is not None and now.machine >= self._again_at
+
+    def _try_again(self, now: Now) -> None:
+        """What this bar asked for could not be done yet, for a reason that passes: it is evaluated once more, later."""
+        if self._tries_left <= 0 or self._again_at is not None:
+            return
+        tried = TRIES_A_BAR - self._tries_left
+        self._tries_left -= 1
+        self._again_at = now.machine + min(LONGEST_TRY_WAIT, FIRST_TRY_WAIT * 2 ** min(tried, 10))
 
     # ------------------------------------------------------------------ bars to orders
 
     def on_bars(self, event: seen.BarsClosed, now: Now) -> list[do.Command]:
-        """Quality, risk, strategy, allocation, orders."""
-        # The bar that was asked for, not the newest by now: on a fast clock another may have closed meanwhile.
-        bar, self._reading_bar = self._reading_bar, None
-        if bar is None or not self._may_evaluate():
+        """Quality and risk; then the strategy is asked, apart from this thread: it may take its time."""
+        if self._evaluating is None or not self._may_evaluate():
+            self._evaluating = None
             return []
-        if bar.startswith("asked: "):
-            self._last_request, self._asked_for = bar.removeprefix("asked: "), None
-        else:
-            self._last_bar = bar
         self.last_bar_at = event.bar_at
-        commands = self._evaluate(event, now)
-        # Durable with the orders it leads to: a restart never evaluates the same bar a second time.
-        evaluated = do.Journal("bar", {"bar": bar}, (self._checkpoint(), self._sessions.checkpoint()))
-        return [evaluated, *commands]
-
-    def _evaluate(self, event: seen.BarsClosed, now: Now) -> list[do.Command]:
         verdict = judge(
             Observed(
                 frames=event.frames,
@@ -141,10 +161,36 @@ class Trading:
         )
         commands = self._take_in(verdict)
         commands += self._risk.observe()
-        weights = self._weights(verdict.frames)
-        if weights is None:
-            return [*commands, do.Notice("error", "strategy_failed", self._known.strategy_error or "")]
-        return commands + self._trade(weights, now)
+        self._known.counters["operations", "strategy"] += 1
+        return [*commands, do.Evaluate(self._evaluating, verdict.frames)]
+
+    def on_targets(self, bar: str, weights: Mapping[str, Decimal], now: Now) -> list[do.Command]:
+        """The strategy's weights for a bar: allocation, orders."""
+        if bar != self._evaluating:
+            return []
+        self._known.strategy_error = None
+        self._known.counters["strategy", "evaluated"] += 1
+        commands = self._trade(weights, now) if self._may_evaluate() else []
+        return [self._evaluated(bar), *commands]
+
+    def on_targets_failed(self, bar: str, reason: str) -> list[do.Command]:
+        """A user's own code: whatever it raises stops this bot's trading, never its bookkeeping."""
+        if bar != self._evaluating:
+            return []
+        self._known.strategy_error = reason
+        self._known.counters["strategy", "failed"] += 1
+        self._known.counters["operational_errors", "strategy"] += 1
+        return [self._evaluated(bar), do.Notice("error", "strategy_failed", reason)]
+
+    def _evaluated(self, bar: str) -> do.Journal:
+        # Durable with the orders it leads to: a restart never evaluates the same bar a second time.
+        self._evaluating = None
+        if bar.startswith(_ASKED):
+            self._last_request, self._asked_for = bar.removeprefix(_ASKED), None
+        else:
+            self._last_bar = bar
+        changes = (self._checkpoint(), self._sessions.checkpoint(), self._risk.checkpoint())
+        return do.Journal("bar", {"bar": bar}, changes)
 
     def _take_in(self, verdict: Verdict) -> list[do.Command]:
         """Prices of good symbols; a halt, once said, for each bad one, and for the bot when too many are bad."""
@@ -156,7 +202,7 @@ class Trading:
             for symbol, reason in sorted(verdict.bad.items())
             if known.data_halts.get(symbol, "").partition(":")[0] != reason.partition(":")[0]
         ]
-        known.data_halts = dict(verdict.bad)
+        known.data_halts, known.doubtful = dict(verdict.bad), verdict.doubtful
         too_many = verdict.bad_percent() > known.config.data_quality.max_bad_symbols_percent
         if too_many != (known.data_failure is not None):
             names = ", ".join(sorted(verdict.bad))
@@ -170,23 +216,6 @@ class Trading:
         document = {"last_bar": self._last_bar, "last_request": self._last_request}
         return do.PutCheckpoint(CHECKPOINT, json.dumps(document, sort_keys=True))
 
-    def _weights(self, frames: Mapping[str, pd.DataFrame]) -> dict[str, Decimal] | None:
-        if not frames:
-            return {}
-        self._known.counters["operations", "strategy"] += 1
-        try:
-            row = self._strategy.targets(frames).iloc[-1]
-            weights = {str(symbol): float(weight) for symbol, weight in row.items() if not math.isnan(float(weight))}
-        except Exception as error:
-            # A user's own code: whatever it raises stops this bot's trading, never its bookkeeping.
-            self._known.strategy_error = f"{type(error).__name__}: {error}"
-            self._known.counters["strategy", "failed"] += 1
-            self._known.counters["operational_errors", "strategy"] += 1
-            return None
-        self._known.strategy_error = None
-        self._known.counters["strategy", "evaluated"] += 1
-        return {symbol: Decimal(str(round(weight, 6))) for symbol, weight in weights.items() if math.isfinite(weight)}
-
     def _trade(self, weights: Mapping[str, Decimal], now: Now) -> list[do.Command]:
         known = self._known
         self._shadow.follow(weights, known.prices, known.config.capital, self._execution, now.market or now.machine)
@@ -199,24 +228,23 @@ class Trading:
             self._execution,
         )
         commands: list[do.Command] = []
+        self._again_at = None
         for order in allocation.obsolete:
             commands += self._desk.cancel(order, now)
+            self._try_again(now)
         exits = self._books.exits_by_symbol()
         for intent in allocation.intents:
             legs = exits.get(intent.symbol, ())
             if intent.reducing and legs:
                 # The legs hold the shares: they have to go first, and then the same decision is made again.
-                self._waits_for_exits.add(intent.symbol)
                 commands += [command for leg in legs for command in self._desk.cancel(leg, now)]
-            else:
-                commands += self._desk.place(intent, now)
+                self._try_again(now)
+                continue
+            placed, refusal = self._desk.place(intent, now)
+            commands += placed
+            if refusal is not None and refusal.check in PASSING_REFUSALS:
+                self._try_again(now)
         return commands
-
-    def _exits_are_gone(self) -> bool:
-        if not self._waits_for_exits or self._waits_for_exits & self._books.exits_by_symbol().keys():
-            return False
-        self._waits_for_exits.clear()
-        return True
 
 
 def _from_checkpoint(document: str | None) -> tuple[str | None, str | None]:

@@ -159,6 +159,8 @@ class BrokerFigures:
     cash: Decimal
     buying_power: Decimal
     blocked: bool = False
+    account_id: str = ""
+    """The broker's own id of the account; empty where it does not say."""
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from builders import (
     an_order,
     at,
     bars,
+    evaluated,
     figures,
 )
 from tradingbot_api import RuntimeReport, TradingState
@@ -51,7 +52,10 @@ class Desk:
 
     def tell(self, event: seen.Event, seconds: float = 0.01) -> list[do.Command]:
         self.second += seconds
-        return self.engine.handle(event, at(self.second, self.minute))
+        now = at(self.second, self.minute)
+        if isinstance(event, seen.SnapshotTaken) and event.asked_at is None:
+            event = replace(event, asked_at=now.machine)
+        return evaluated(self.engine, self.engine.handle(event, now), now)
 
     def ready(self, **books: Any) -> "Desk":
         self.tell(seen.ClockRead(a_clock(self.minute)))
@@ -151,7 +155,7 @@ def test_an_order_that_goes_the_wrong_way_is_cancelled_before_another_is_sent() 
 
 def test_a_failing_strategy_stops_trading_and_says_why() -> None:
     desk = Desk().ready()
-    desk.engine._strategy.targets = lambda frames: pd.DataFrame()  # type: ignore[method-assign]
+    desk.engine.strategy.targets = lambda frames: pd.DataFrame()  # type: ignore[method-assign]
     commands = desk.bar(RISING)
     assert [notice.name for notice in of(do.Notice, commands)] == ["strategy_failed"]
     assert desk.report().reason == "StrategyFailed"
@@ -189,15 +193,47 @@ def test_in_doubt_is_asked_and_never_sent_again() -> None:
     assert [query.after_seconds for query in of(do.QueryOrder, again)] == [2.0]
 
 
-def test_the_broker_must_say_unknown_three_times_before_it_is_believed() -> None:
+def test_unknown_is_believed_only_long_after_the_last_attempt_and_several_times_over() -> None:
     desk, order = doubtful()
     desk.tell(seen.SubmitInDoubt(order.client_order_id, "timeout"))
-    for _ in range(2):
-        assert of(do.QueryOrder, desk.tell(seen.QueryAnswered(order.client_order_id, None)))
-    (entry,) = of(do.Journal, desk.tell(seen.QueryAnswered(order.client_order_id, None)))
+    for _ in range(5):  # every answer within the minute in which the request may still be on its way
+        assert of(do.QueryOrder, desk.tell(seen.QueryAnswered(order.client_order_id, None), seconds=10))
+        assert of(do.SubmitOrder, desk.bar(RISING)) == []
+    (entry,) = of(do.Journal, desk.tell(seen.QueryAnswered(order.client_order_id, None), seconds=10))
     assert entry.changes[0].order.state is OrderState.NOT_SENT
     (other,) = [command.order for command in of(do.SubmitOrder, desk.bar(RISING))]
     assert other.client_order_id != order.client_order_id
+
+
+def test_an_order_that_arrives_after_it_was_given_up_is_cancelled() -> None:
+    desk, order = doubtful()
+    desk.tell(seen.SubmitInDoubt(order.client_order_id, "timeout"))
+    for _ in range(6):
+        desk.tell(seen.QueryAnswered(order.client_order_id, None), seconds=11)
+    late = desk.tell(seen.TradeUpdate("new", a_word(order, "new")))
+    assert of(do.CancelOrder, late)
+    assert desk.engine.counters["orders", "arrived_late"] == 1
+
+
+def test_an_order_the_broker_had_is_never_taken_for_one_that_never_left() -> None:
+    desk, order = doubtful()
+    desk.tell(seen.SubmitAcknowledged(a_word(order, "partially_filled", "5", "103")))
+    for _ in range(4):
+        desk.tell(seen.QueryAnswered(order.client_order_id, None), seconds=30)
+    assert desk.report().recent_orders[0].status == "partially_filled"
+    assert of(do.SubmitOrder, desk.bar(RISING)) == []
+    books = [a_position("AAPL", "5")]
+    for _ in range(4):
+        desk.tell(seen.SnapshotTaken(a_snapshot(books)))
+    assert desk.report().reason == "ReconciliationFailed"
+    assert "missing_from_broker" in desk.report().message
+
+
+def test_an_order_is_asked_about_once_at_a_time() -> None:
+    desk, order = doubtful()
+    assert of(do.QueryOrder, desk.tell(seen.SubmitInDoubt(order.client_order_id, "timeout")))
+    for _ in range(3):
+        assert of(do.QueryOrder, desk.tell(seen.SnapshotTaken(a_snapshot()))) == []
 
 
 def test_unknown_means_not_yet_while_the_request_is_under_way() -> None:
@@ -232,7 +268,7 @@ def test_an_order_of_the_process_before_is_asked_about_at_start() -> None:
     assert [query.client_order_id for query in of(do.QueryOrder, commands)] == [order.client_order_id]
     assert not desk.engine.is_ready
     again = desk.tell(seen.SnapshotTaken(a_snapshot()))
-    assert of(do.QueryOrder, again)
+    assert of(do.QueryOrder, again) == []  # one question at a time
     desk.tell(seen.QueryAnswered(order.client_order_id, a_word(order, "canceled")))
     desk.tell(seen.SnapshotTaken(a_snapshot()))
     assert desk.engine.is_ready
@@ -265,19 +301,100 @@ def test_orders_long_terminal_leave_memory_and_are_not_taken_in_again() -> None:
 # ---------------------------------------------------------------- reconciliation
 
 
-def test_a_gap_counts_when_it_is_seen_twice_and_the_broker_wins() -> None:
-    desk = Desk(Recovered(fills=(Fill("x", 1, "AAPL", Decimal(5), Decimal(100), OPEN),)))
+def held(qty: str, symbol: str = "AAPL") -> Recovered:
+    return Recovered(fills=(Fill("x", 1, symbol, Decimal(qty), Decimal(100), OPEN),))
+
+
+def connected(recovered: Recovered) -> Desk:
+    desk = Desk(recovered)
     desk.tell(seen.ClockRead(a_clock()))
     desk.tell(seen.StreamConnected())
-    books = a_snapshot([a_position("AAPL", "7", "90"), a_position("MSFT", "1", "300")])
-    assert [entry.kind for entry in of(do.Journal, desk.tell(seen.SnapshotTaken(books)))] == ["risk"]
+    return desk
+
+
+def test_less_than_we_thought_counts_when_it_is_seen_twice_and_the_broker_wins() -> None:
+    desk = connected(held("5"))
+    books = a_snapshot([a_position("AAPL", "3", "90")])
+    assert of(do.Journal, desk.tell(seen.SnapshotTaken(books))) == []
     assert not desk.engine.is_ready
     corrected = of(do.Journal, desk.tell(seen.SnapshotTaken(books)))
     kinds = [entry.kind for entry in corrected if entry.kind != "risk"]
-    assert kinds == ["position_corrected", "position_corrected", "reconciliation"]
+    assert kinds == ["position_corrected", "reconciliation"]
     report = desk.report()
-    assert [(position.symbol, position.qty) for position in report.positions] == [("AAPL", 7), ("MSFT", 1)]
+    assert [(position.symbol, position.qty) for position in report.positions] == [("AAPL", 3)]
     assert report.last_reconciliation is not None and report.last_reconciliation.result == "Mismatch"
+
+
+def test_shares_that_our_orders_do_not_explain_are_somebody_else_s_and_halt_the_bot() -> None:
+    desk = connected(held("5"))
+    owners = a_snapshot([a_position("AAPL", "505"), a_position("MSFT", "1", "300")])
+    for _ in range(4):
+        desk.tell(seen.SnapshotTaken(owners))
+    assert (desk.report().trading_state, desk.report().reason) == (TradingState.HALTED, "ReconciliationFailed")
+    assert "AAPL: ours 5, broker's 505" in desk.report().message
+    assert [(position.symbol, position.qty) for position in desk.report().positions] == [("AAPL", 5)]
+    assert of(do.SubmitOrder, desk.bar(FALLING)) == []
+
+
+def test_a_person_may_say_that_the_account_is_right() -> None:
+    desk = connected(held("5"))
+    owners = a_snapshot([a_position("AAPL", "505")])
+    for _ in range(4):
+        desk.tell(seen.SnapshotTaken(owners))
+    accepted = desk.tell(seen.PositionsAccepted("mine, trade them"))
+    assert of(do.TakeSnapshot, accepted) and of(do.Journal, accepted)
+    desk.tell(seen.SnapshotTaken(owners))
+    assert desk.report().trading_state is TradingState.ACTIVE
+    assert desk.report().positions[0].qty == 505
+
+
+def test_differences_that_change_every_time_halt_the_bot_too() -> None:
+    desk = connected(held("5"))
+    for shares in range(100, 120):
+        desk.tell(seen.SnapshotTaken(a_snapshot([a_position("AAPL", str(shares))])))
+    assert desk.report().reason == "ReconciliationFailed"
+
+
+def test_a_halt_outlives_a_restart() -> None:
+    desk = connected(held("5"))
+    document = ""
+    for _ in range(4):
+        for entry in of(do.Journal, desk.tell(seen.SnapshotTaken(a_snapshot([a_position("AAPL", "505")])))):
+            for change in entry.changes:
+                if isinstance(change, do.PutCheckpoint) and change.name == "reconciliation":
+                    document = change.document
+    again = connected(replace(held("5"), checkpoints={"reconciliation": document}))
+    assert again.report().reason == "ReconciliationFailed"
+
+
+def test_the_keys_of_another_account_stop_the_bot_and_change_no_books() -> None:
+    desk = Desk(replace(held("5"), checkpoints={"account": "mine"}))
+    desk.tell(seen.ClockRead(a_clock()))
+    desk.tell(seen.StreamConnected())
+    other = a_snapshot()
+    other = replace(other, figures=replace(other.figures, account_id="another"))
+    for _ in range(5):
+        desk.tell(seen.SnapshotTaken(other))
+    assert desk.report().reason == "WrongAccount"
+    assert desk.report().positions[0].qty == 5
+
+
+def test_an_order_that_ended_here_and_works_there_is_taken_up_again() -> None:
+    desk, order = doubtful()
+    desk.tell(seen.SubmitRejected(order.client_order_id, "403"))
+    books = a_snapshot(orders=[a_word(order, "new")])
+    desk.tell(seen.SnapshotTaken(books))
+    desk.tell(seen.SnapshotTaken(books))
+    assert desk.report().recent_orders[0].status == "new"
+    assert desk.engine.counters["orders", "reopened"] == 1
+    cancels = of(do.CancelOrder, desk.tell(seen.KillSeen("stop", "TradingBot")))
+    assert [cancel.client_order_id for cancel in cancels] == [order.client_order_id]
+
+
+def test_a_broker_that_is_away_for_hours_writes_one_line_every_ten_minutes() -> None:
+    desk = Desk().ready()
+    lines = [entry for _ in range(600) for entry in of(do.Journal, desk.tell(seen.SnapshotFailed("503"), seconds=2))]
+    assert 2 <= len(lines) <= 4
 
 
 def test_three_unclean_runs_halt_and_two_clean_ones_resume() -> None:
@@ -609,3 +726,185 @@ def test_one_bad_symbol_stops_itself_and_not_the_others() -> None:
     assert desk.report().trading_state is TradingState.ACTIVE
     again = desk.bar(RISING | {"MSFT": [301, 302, 905]})
     assert [notice for notice in of(do.Notice, again) if notice.name == "data_quality"] == []
+
+
+# ---------------------------------------------------------------- a kill, to the end
+
+
+def stopped(recovered: Recovered | None = None, **config: Any) -> tuple[Desk, Order]:
+    desk = Desk(recovered, **config)
+    portfolio = desk.engine._books.portfolio
+    desk.ready(positions=[a_position(symbol, str(one.qty)) for symbol, one in portfolio.holdings.items()])
+    sent = [command.order for command in of(do.SubmitOrder, desk.bar(RISING))]
+    order = next(one for one in sent if one.symbol == "AAPL")
+    for other in sent:
+        if other is not order:
+            desk.tell(seen.SubmitRejected(other.client_order_id, "not today"))
+    desk.tell(seen.SubmitAcknowledged(a_word(order, "new")))
+    desk.tell(seen.KillSeen("stop", "TradingBot"))
+    return desk, order
+
+
+def test_books_that_were_asked_for_before_the_kill_confirm_nothing() -> None:
+    desk, _ = stopped()
+    before = at(desk.second - 1).machine
+    desk.tell(seen.SnapshotTaken(a_snapshot(), before))
+    assert desk.report().kill is not None and desk.report().kill.orders_cancelled_at is None
+    assert of(do.TakeSnapshot, desk.tell(seen.Tick(), 1))
+
+
+def test_a_kill_is_not_confirmed_while_our_own_books_have_an_open_order() -> None:
+    desk, order = stopped()
+    desk.tell(seen.SnapshotTaken(a_snapshot()))  # the broker's list does not show it
+    report = desk.report().kill
+    assert report is not None and (report.open_orders, report.orders_cancelled_at) == (1, None)
+    desk.tell(seen.TradeUpdate("canceled", a_word(order, "canceled")))
+    desk.tell(seen.SnapshotTaken(a_snapshot()))
+    assert desk.report().kill.orders_cancelled_at is not None  # type: ignore[union-attr]
+
+
+def test_a_symbol_that_left_the_config_is_flattened_too() -> None:
+    recovered = Recovered(fills=(Fill("x", 1, "GLD", Decimal(5), Decimal(100), OPEN),))
+    desk = Desk(recovered, onKill="Flatten").ready(positions=[a_position("GLD", "5")])
+    desk.tell(seen.KillSeen("stop", "TradingBot"))
+    books = a_snapshot([a_position("GLD", "5")])
+    assert of(do.ClosePosition, desk.tell(seen.SnapshotTaken(books))) == [do.ClosePosition("GLD", "5")]
+    assert desk.report().kill.flat_at is None  # type: ignore[union-attr]
+
+
+def test_one_stuck_cancel_does_not_keep_the_other_symbols_from_being_closed() -> None:
+    desk, order = stopped(held("4", "MSFT"), onKill="Flatten")
+    desk.tell(seen.TradeUpdate("partial_fill", a_word(order, "partially_filled", "3", "103")))
+    books = a_snapshot(
+        [a_position("AAPL", "3"), a_position("MSFT", "4")], [a_word(order, "pending_cancel", "3", "103")]
+    )
+    assert of(do.ClosePosition, desk.tell(seen.SnapshotTaken(books))) == [do.ClosePosition("MSFT", "4")]
+
+
+def test_flattening_leaves_the_owner_s_shares_alone_also_after_a_restart() -> None:
+    desk = connected(held("19"))
+    desk.tell(seen.SnapshotTaken(a_snapshot([a_position("AAPL", "519")])))
+    desk.tell(seen.KillSeen("stop", "TradingBot"))
+    desk.engine._known.kill = replace(desk.engine._known.kill, flatten=True)  # type: ignore[type-var]
+    commands = desk.tell(seen.SnapshotTaken(a_snapshot([a_position("AAPL", "519")])))
+    assert of(do.ClosePosition, commands) == [do.ClosePosition("AAPL", "19")]
+    (document,) = [
+        change.document
+        for entry in of(do.Journal, commands)
+        for change in entry.changes
+        if isinstance(change, do.PutCheckpoint) and change.name == "flatten"
+    ]
+    again = connected(replace(held("19"), kill=desk.engine._known.kill, checkpoints={"flatten": document}))
+    again.second = desk.second
+    half = a_snapshot([a_position("AAPL", "510")])
+    assert of(do.ClosePosition, again.tell(seen.SnapshotTaken(half))) == [do.ClosePosition("AAPL", "10")]
+    again.tell(seen.SnapshotTaken(a_snapshot([a_position("AAPL", "500")])))
+    assert again.report().kill.flat_at is not None  # type: ignore[union-attr]
+
+
+def test_a_status_nobody_knows_ends_the_doubt_and_keeps_the_order_working() -> None:
+    desk, order = doubtful()
+    desk.tell(seen.SubmitInDoubt(order.client_order_id, "timeout"))
+    desk.tell(seen.TradeUpdate("quantum", a_word(order, "quantum")))
+    assert desk.report().recent_orders[0].status == "accepted"
+    assert of(do.CancelOrder, desk.tell(seen.KillSeen("stop", "TradingBot")))
+
+
+def test_a_kill_that_waits_for_the_open_asks_twice_a_minute() -> None:
+    desk, order = stopped(held("4", "MSFT"), onKill="Flatten")
+    desk.tell(seen.TradeUpdate("canceled", a_word(order, "canceled")))
+    desk.tell(seen.ClockRead(a_clock(desk.minute, is_open=False)))
+    books = a_snapshot([a_position("MSFT", "4")])
+    desk.tell(seen.SnapshotTaken(books))
+    asked = 0
+    for _ in range(600):
+        commands = desk.tell(seen.Tick(), 0.5)
+        asked += len(of(do.TakeSnapshot, commands))
+        if of(do.TakeSnapshot, commands):
+            desk.tell(seen.SnapshotTaken(books), 0)
+    assert 8 <= asked <= 40
+
+
+def test_a_kept_deletion_asks_for_nothing_more_than_usual() -> None:
+    desk = Desk(onDelete="Keep").ready()
+    desk.tell(seen.BotDeleted())
+    assert sum(len(of(do.TakeSnapshot, desk.tell(seen.Tick(), 0.5))) for _ in range(40)) <= 1
+
+
+# ---------------------------------------------------------------- leaving Active
+
+
+@pytest.mark.parametrize("event", [seen.PauseSeen(True), seen.KillSeen("stop", "TradingBot"), seen.BotDeleted()])
+def test_entries_that_rest_are_cancelled_when_no_more_are_wanted(event: seen.Event) -> None:
+    desk = Desk().ready()
+    (order,) = [command.order for command in of(do.SubmitOrder, desk.bar(RISING))]
+    desk.tell(seen.SubmitAcknowledged(a_word(order, "new")))
+    assert of(do.CancelOrder, desk.tell(event))
+
+
+def test_a_connection_that_is_lost_for_a_moment_cancels_nothing() -> None:
+    desk = Desk().ready()
+    (order,) = [command.order for command in of(do.SubmitOrder, desk.bar(RISING))]
+    desk.tell(seen.SubmitAcknowledged(a_word(order, "new")))
+    assert of(do.CancelOrder, desk.tell(seen.StreamLost("reset"))) == []
+    assert of(do.CancelOrder, desk.tell(seen.Tick())) == []
+
+
+def test_exits_that_rest_stay_when_the_bot_is_paused() -> None:
+    desk = connected(held("19")).ready(positions=[a_position("AAPL", "19")])
+    (order,) = [command.order for command in of(do.SubmitOrder, desk.bar(FALLING))]
+    assert order.reducing
+    desk.tell(seen.SubmitAcknowledged(a_word(order, "new")))
+    assert of(do.CancelOrder, desk.tell(seen.PauseSeen(True))) == []
+
+
+# ---------------------------------------------------------------- what a bar asked for and could not get yet
+
+
+def test_a_rotation_buys_once_the_sale_has_paid_for_it() -> None:
+    fills = (Fill("x", 1, "MSFT", Decimal(30), Decimal(300), OPEN),)
+    desk = Desk(Recovered(fills=fills), timeframe="1Day", capital="10000")
+    desk.ready(positions=[a_position("MSFT", "30", "300")])
+    first = of(do.SubmitOrder, desk.bar(RISING))
+    assert [command.order.symbol for command in first] == ["MSFT"]
+    sale = first[0].order
+    desk.tell(seen.SubmitAcknowledged(a_word(sale, "new")))
+    desk.tell(seen.TradeUpdate("fill", a_word(sale, "filled", "30", "298")))
+    desk.tell(seen.Tick(), 5)
+    again = of(do.SubmitOrder, desk.bar(RISING, minutes=1))
+    assert [command.order.symbol for command in again] == ["AAPL"]
+    desk.tell(seen.SubmitAcknowledged(a_word(again[0].order, "new")))
+    assert of(do.ReadBars, desk.bar(RISING, minutes=1)) == []  # nothing is due any more
+
+
+def test_what_never_passes_is_tried_so_often_and_no_more() -> None:
+    desk = Desk(risk={"maxPositionPercent": "1"}).ready()
+    tried = 0
+    for _ in range(300):
+        desk.tell(seen.Tick(), 60)
+        tried += len([one for one in desk.bar(RISING, minutes=0.001) if isinstance(one, do.Notice)])
+    assert 2 <= tried <= 30
+
+
+def test_a_kept_order_never_takes_more_than_is_still_wanted() -> None:
+    desk = Desk().ready()
+    (order,) = [command.order for command in of(do.SubmitOrder, desk.bar(RISING))]
+    desk.tell(seen.SubmitAcknowledged(a_word(order, "new")))
+    dearer = {"AAPL": [100, 150, 190], "MSFT": [300, 299, 298]}
+    commands = desk.bar(dearer)
+    assert of(do.CancelOrder, commands) and not of(do.SubmitOrder, commands)
+
+
+def test_a_crash_does_not_lock_a_holder_in() -> None:
+    desk = connected(held("19")).ready(positions=[a_position("AAPL", "19")])
+    commands = desk.bar({"AAPL": [103, 101, 58], "MSFT": [300, 299, 298]})
+    assert [(c.order.symbol, c.order.side) for c in of(do.SubmitOrder, commands)] == [("AAPL", Side.SELL)]
+
+
+def test_keys_that_are_refused_in_mid_day_leave_exits_only_until_they_work_again() -> None:
+    desk = Desk().ready()
+    desk.tell(seen.KeysRefused("401"))
+    assert (desk.report().trading_state, desk.report().reason) == (TradingState.REDUCING, "KeysRefused")
+    assert of(do.ReadBars, desk.bar(RISING)) == []
+    desk.tell(seen.KeysAccepted())
+    assert of(do.SubmitOrder, desk.bar(RISING))

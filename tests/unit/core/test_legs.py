@@ -43,10 +43,14 @@ class Bot:
 
     def tell(self, event: seen.Event) -> list[do.Command]:
         self.second += 1.1
+        if isinstance(event, seen.SnapshotTaken):
+            event = replace(event, asked_at=at(self.second).machine)
         return self.engine.handle(event, at(self.second))
 
     def place(self, intent: Intent) -> Order:
-        (command,) = of(do.SubmitOrder, self.desk.place(intent, at(self.second)))
+        commands, refusal = self.desk.place(intent, at(self.second))
+        assert refusal is None, refusal
+        (command,) = of(do.SubmitOrder, commands)
         assert isinstance(command.order, Order)
         return command.order
 

@@ -6,7 +6,7 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
-from builders import OPEN, a_clock, a_config, a_position, a_snapshot, a_word, at, bars
+from builders import OPEN, a_clock, a_config, a_position, a_snapshot, a_word, at, bars, evaluated
 from tradingbot_api import SessionReport
 from tradingbot_runtime.core import commands as do
 from tradingbot_runtime.core import events as seen
@@ -36,7 +36,8 @@ class Day:
 
     def tell(self, event: seen.Event, seconds: float = 1) -> list[do.Command]:
         self.second += seconds
-        commands = self.engine.handle(event, at(self.second, self.minute))
+        now = at(self.second, self.minute)
+        commands = evaluated(self.engine, self.engine.handle(event, now), now)
         for command in commands:
             for change in command.changes if isinstance(command, do.Journal) else ():
                 match change:

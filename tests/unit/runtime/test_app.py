@@ -18,8 +18,15 @@ import pytest
 
 from builders import OPEN, UID, a_clock, a_config, a_word, an_order, at, bars, figures
 from tradingbot_api import RuntimeConfig, TradingState
-from tradingbot_runtime.app import App, CommitFailed, Decisions, Errands, EventQueue, InOrder, Timings
-from tradingbot_runtime.broker.port import BrokerHealth, BrokerUnavailable, OrderInDoubt, OrderRejected, Unauthorized
+from tradingbot_runtime.app import App, CommitFailed, Decisions, Errands, EventQueue, Timings
+from tradingbot_runtime.broker.port import (
+    BrokerHealth,
+    BrokerUnavailable,
+    OrderInDoubt,
+    OrderNotTaken,
+    OrderRejected,
+    Unauthorized,
+)
 from tradingbot_runtime.control.none import NoControl
 from tradingbot_runtime.control.port import ControlEvent, ControlPlaneLost
 from tradingbot_runtime.core import commands as do
@@ -38,6 +45,7 @@ from tradingbot_runtime.core.values import (
     MarketSession,
     Now,
 )
+from tradingbot_runtime.in_order import InOrder
 from tradingbot_runtime.ops.http import CannotListen, StatusServer, Views
 from tradingbot_runtime.ops.metrics import Metrics
 from tradingbot_runtime.state import Database, StateUnwritable
@@ -95,7 +103,9 @@ class FakeBroker:
         self._read()
         return self.taken.get(client_order_id)
 
-    async def submit(self, order: Order) -> BrokerOrder:
+    async def submit(self, order: Order, may_send: Callable[[], bool]) -> BrokerOrder:
+        if not may_send():
+            raise OrderNotTaken("withheld: a kill, a pause or a halt came first")
         self.submitting.set()
         self.submits += 1
         if self.submit_raises is not None:
@@ -108,9 +118,9 @@ class FakeBroker:
     async def order_by_id(self, broker_id: str) -> BrokerOrder | None:
         return next((order for order in self.taken.values() if order.broker_id == broker_id), None)
 
-    async def replace(self, order: Order, broker_id: str) -> BrokerOrder:
+    async def replace(self, order: Order, broker_id: str, may_send: Callable[[], bool]) -> BrokerOrder:
         await self.cancel(broker_id)
-        return await self.submit(order)
+        return await self.submit(order, may_send)
 
     async def activities(self, after: datetime | None) -> tuple[BrokerActivity, ...]:
         self._read()
@@ -418,12 +428,16 @@ def test_market_time_is_the_brokers_clock_as_last_read(tmp_path: Path) -> None:
     database.close()
 
 
+async def no_targets(frames: Mapping[str, pd.DataFrame]) -> Mapping[str, Decimal]:
+    return {}
+
+
 def errands(broker: FakeBroker, **options: Any) -> Errands:
     async def no_wait(seconds: float) -> None:
         await asyncio.sleep(0)
 
     stub = Stub(**options)
-    return Errands(broker, stub.may_send, 3, a_config(), Metrics(dict), lambda: at(), no_wait)
+    return Errands(broker, stub.may_send, 3, no_targets, a_config(), Metrics(dict), lambda: at(), no_wait)
 
 
 @pytest.mark.parametrize(

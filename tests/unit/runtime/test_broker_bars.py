@@ -42,6 +42,7 @@ class Venue:
         self.broker = AlpacaBroker(
             a_config().broker,
             Credentials("PKDEMOPAPER", "demo-paper-secret"),
+            prefix="tb-",
             rng=random.Random(1),
             session=session,
             lane=lambda name, threads: InlineLane(),

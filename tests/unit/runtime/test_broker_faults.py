@@ -15,9 +15,10 @@ from pathlib import Path
 import pytest
 import requests
 
+from broker_desk import always
 from builders import a_config, an_order
 from runtime_answers import ORDER
-from tradingbot_runtime.broker import transport
+from tradingbot_runtime.broker import sockets, transport
 from tradingbot_runtime.broker.alpaca import AlpacaBroker
 from tradingbot_runtime.broker.budget import RequestBudget
 from tradingbot_runtime.broker.connection import Credentials
@@ -227,6 +228,7 @@ class Caller:
         self.broker = AlpacaBroker(
             endpoint,
             Credentials("PK", "secret"),
+            prefix="tb-",
             rng=random.Random(1),
             session=self._session,
             lane=lambda name, threads: ThreadLane(name, 1),
@@ -263,9 +265,9 @@ class Caller:
                 case "ask":
                     return DONE if await broker.order(an_order().client_order_id) else UNKNOWN
                 case "submit":
-                    await broker.submit(an_order())
+                    await broker.submit(an_order(), always)
                 case "replace":
-                    await broker.replace(an_order(2), broker_id)
+                    await broker.replace(an_order(2), broker_id, always)
                 case "cancel":
                     await broker.cancel(broker_id)
                 case _:
@@ -297,7 +299,7 @@ async def test_each_fault_means_what_the_table_says(fault: str, monkeypatch: pyt
     monkeypatch.setattr(transport, "MAX_BODY_BYTES", 10_000)
     if fault == "body byte by byte":
         monkeypatch.setattr(transport, "READ_TIMEOUT_SECONDS", 0.2)
-        monkeypatch.setattr(transport, "BODY_TIMEOUT_SECONDS", 0.1)
+        monkeypatch.setattr(sockets, "BODY_TIMEOUT_SECONDS", 0.1)
     outcomes = await asyncio.gather(*(outcome(fault, operation) for operation in OPERATIONS))
     assert dict(zip(OPERATIONS, (said for said, _ in outcomes), strict=True)) == dict(
         zip(OPERATIONS, TABLE[fault], strict=True)

@@ -81,3 +81,26 @@ def test_a_lane_closes_while_its_thread_hangs() -> None:
 
     asyncio.run(main())
     release.set()  # its answer finds no loop any more, and nobody minds
+
+
+async def test_a_call_that_finds_no_free_thread_in_its_time_never_begins() -> None:
+    lane, release, begun = ThreadLane("test", 1), threading.Event(), []
+    hanging = asyncio.create_task(lane.run(release.wait, 5))
+    await asyncio.sleep(0)
+    with pytest.raises(LaneTimeout, match=r"no thread was free within 0\.05 s") as raised:
+        await lane.run(lambda: begun.append("order"), 5, begin_within_seconds=0.05)
+    assert not raised.value.started
+    release.set()
+    await hanging
+    await lane.run(lambda: None, 5)
+    assert begun == []
+    lane.close()
+
+
+async def test_a_call_that_begins_in_time_may_take_longer_than_its_beginning_could() -> None:
+    lane = ThreadLane("test", 1)
+    assert await lane.run(lambda: time.sleep(0.1) or "done", 5, begin_within_seconds=0.02) == "done"
+    with pytest.raises(LaneTimeout, match=r"no answer within 0\.1 s") as raised:
+        await lane.run(lambda: time.sleep(0.3), 0.1, begin_within_seconds=0.02)
+    assert raised.value.started
+    lane.close()

@@ -11,7 +11,7 @@ import requests
 
 from broker_desk import Answer, Desk, Wire, refusal
 from tradingbot_runtime.broker import market_data
-from tradingbot_runtime.broker.listings import ACTIVITIES_A_PAGE, ASSETS_ASKED_ONE_BY_ONE, MAX_ACTIVITIES
+from tradingbot_runtime.broker.listings import ACTIVITIES_A_PAGE, ASSETS_ASKED_ONE_BY_ONE, MAX_ACTIVITY_PAGES
 from tradingbot_runtime.broker.port import BrokerUnavailable, OrderRejected
 
 NOON = datetime(2026, 3, 2, 17, 0, tzinfo=UTC)
@@ -93,10 +93,11 @@ async def test_pages_of_bars_are_put_together_and_a_symbol_without_bars_is_absen
     assert frames["AAPL"]["close"].tolist() == [float(minute) for minute in range(30, 60)]
 
 
-async def test_pages_that_never_end_are_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_pages_of_bars_that_never_end_are_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(market_data, "MAX_PAGES", 5)
     desk = Desk((200, {"bars": {"AAPL": [a_bar(1)]}, "next_page_token": "again"}))
-    await desk.broker.bars(["AAPL"], "1Min", 1, NOON)
+    with pytest.raises(BrokerUnavailable, match="more than 5 pages"):
+        await desk.broker.bars(["AAPL"], "1Min", 1, NOON)
     assert len(desk.sent) == 5
 
 
@@ -166,12 +167,36 @@ async def test_activities_say_what_holding_and_cash_changed_by() -> None:
     assert "after=2026-03-02T17" in desk.sent[0]
 
 
-async def test_activities_are_read_by_the_page_and_end() -> None:
+def pages_of_activities(last: int) -> Callable[[str, dict[str, str]], Answer]:
     def answer(path: str, parameters: dict[str, str]) -> Answer:
         begin = int(parameters.get("page_token", "20260302000000000::00000000-0").split("::")[1].split("-")[0])
-        return (200, [an_activity(begin + number) for number in range(1, ACTIVITIES_A_PAGE + 1)])
+        numbers = range(begin + 1, min(begin + ACTIVITIES_A_PAGE, last) + 1)
+        return (200, [an_activity(number) for number in numbers])
 
-    desk = Desk(wire=Answering(answer))
+    return answer
+
+
+async def test_activities_are_read_by_the_page_to_the_last() -> None:
+    desk = Desk(wire=Answering(pages_of_activities(3 * ACTIVITIES_A_PAGE + 7)))
     found = await desk.broker.activities(None)
-    assert len(found) == MAX_ACTIVITIES
-    assert len({activity.activity_id for activity in found}) == MAX_ACTIVITIES
+    assert len({activity.activity_id for activity in found}) == 3 * ACTIVITIES_A_PAGE + 7
+
+
+async def test_more_activities_than_can_be_read_are_no_answer() -> None:
+    desk = Desk(wire=Answering(pages_of_activities(10**6)))
+    with pytest.raises(BrokerUnavailable, match="a part is not taken for the whole"):
+        await desk.broker.activities(None)
+    assert len(desk.sent) == MAX_ACTIVITY_PAGES
+
+
+async def test_an_options_activity_that_cannot_be_read_hides_no_split() -> None:
+    odd = [
+        an_activity(1, "OPEXP", qty="all", symbol="AAPL260619C00150000"),
+        an_activity(2, "JNLS", net_amount="?", symbol="BTC/USD"),
+        an_activity(3),
+    ]
+    desk = Desk((200, odd))
+    assert [one.kind for one in await desk.broker.activities(None)] == ["SPLIT"]
+    assert desk.broker.health().unreadable_skipped == 2
+    with pytest.raises(BrokerUnavailable):
+        await Desk((200, [an_activity(1, qty="all")])).broker.activities(None)

@@ -9,7 +9,7 @@ import requests
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from broker_desk import Desk, Wire, refusal
+from broker_desk import Desk, Wire, always, refusal
 from builders import a_word, an_order
 from runtime_answers import ORDER
 from tradingbot_runtime.broker.legs import flattened, rolled_up
@@ -39,7 +39,7 @@ async def test_every_type_and_time_in_force_is_sent_with_its_own_prices(
     kind: OrderType, time_in_force: TimeInForce
 ) -> None:
     desk = Desk((200, ORDER))
-    await desk.broker.submit(of_type(kind, time_in_force=time_in_force))
+    await desk.broker.submit(of_type(kind, time_in_force=time_in_force), always)
     body = body_of(desk)
     assert (body["type"], body["time_in_force"]) == (kind.value, time_in_force.value)
     prices = {name: value for name, value in body.items() if name.endswith(("_price", "_percent"))}
@@ -54,7 +54,8 @@ async def test_a_bracket_has_both_exits() -> None:
             take_profit_price=Decimal("110.50"),
             stop_loss_price=Decimal("90"),
             stop_loss_limit_price=Decimal("89.90"),
-        )
+        ),
+        always,
     )
     body = body_of(desk)
     assert body["order_class"] == "bracket"
@@ -65,7 +66,8 @@ async def test_a_bracket_has_both_exits() -> None:
 async def test_an_oco_has_its_limit_in_the_take_profit() -> None:
     desk = Desk((200, ORDER))
     await desk.broker.submit(
-        an_order(order_class=OrderClass.OCO, side=Side.SELL, limit_price=Decimal(110), stop_loss_price=Decimal(90))
+        an_order(order_class=OrderClass.OCO, side=Side.SELL, limit_price=Decimal(110), stop_loss_price=Decimal(90)),
+        always,
     )
     body = body_of(desk)
     assert (body["take_profit"], body["stop_loss"]) == ({"limit_price": "110"}, {"stop_price": "90"})
@@ -74,7 +76,7 @@ async def test_an_oco_has_its_limit_in_the_take_profit() -> None:
 
 async def test_an_oto_has_one_exit() -> None:
     desk = Desk((200, ORDER))
-    await desk.broker.submit(of_type(OrderType.MARKET, order_class=OrderClass.OTO, stop_loss_price=Decimal(90)))
+    await desk.broker.submit(of_type(OrderType.MARKET, order_class=OrderClass.OTO, stop_loss_price=Decimal(90)), always)
     body = body_of(desk)
     assert (body["order_class"], body["stop_loss"], "take_profit" in body) == ("oto", {"stop_price": "90"}, False)
 
@@ -96,14 +98,14 @@ async def test_an_oto_has_one_exit() -> None:
 async def test_what_makes_no_sense_is_refused_before_it_is_sent(changes: dict[str, Any]) -> None:
     desk = Desk((200, ORDER))
     with pytest.raises(OrderRejected, match="was not sent"):
-        await desk.broker.submit(an_order(**changes))
+        await desk.broker.submit(an_order(**changes), always)
     assert desk.sent == []
 
 
 async def test_a_replacement_is_sent_once_with_all_that_may_differ_and_a_new_id() -> None:
     order = of_type(OrderType.STOP_LIMIT, sequence=2, qty=Decimal("7.5"), time_in_force=TimeInForce.GTC)
     desk = Desk((200, {**ORDER, "client_order_id": order.client_order_id, "replaces": str(ORDER["id"])}))
-    taken = await desk.broker.replace(order, str(ORDER["id"]))
+    taken = await desk.broker.replace(order, str(ORDER["id"]), always)
     assert desk.sent == [f"PATCH v2/orders/{ORDER['id']}"]
     assert body_of(desk) == {
         "qty": "7.5",
@@ -118,13 +120,13 @@ async def test_a_replacement_is_sent_once_with_all_that_may_differ_and_a_new_id(
 async def test_a_trail_is_replaced_by_its_own_name() -> None:
     order = of_type(OrderType.TRAILING_STOP, sequence=2)
     desk = Desk((200, {**ORDER, "client_order_id": order.client_order_id}))
-    await desk.broker.replace(order, str(ORDER["id"]))
+    await desk.broker.replace(order, str(ORDER["id"]), always)
     assert body_of(desk)["trail"] == "1.5"
 
 
 async def test_a_replacement_that_answers_of_another_order_is_in_doubt() -> None:
     with pytest.raises(OrderInDoubt):
-        await Desk((200, ORDER)).broker.replace(an_order(2), str(ORDER["id"]))
+        await Desk((200, ORDER)).broker.replace(an_order(2), str(ORDER["id"]), always)
 
 
 # ---------------------------------------------------------------------- lists

@@ -12,6 +12,7 @@ from aiohttp.test_utils import TestServer
 from runtime_answers import ORDER
 from tradingbot_runtime.broker import trade_updates
 from tradingbot_runtime.broker.port import BrokerError, BrokerUnavailable, Unauthorized
+from tradingbot_runtime.broker.strangers import Strangers
 from tradingbot_runtime.broker.trade_updates import TradeUpdates, stream_url
 from tradingbot_runtime.core.events import StreamConnected, TradeUpdate
 
@@ -37,6 +38,7 @@ async def heard(
     heartbeat_seconds: float = 20.0,
     streams: Sequence[str] = ("trade_updates",),
     drop_after: int | None = None,
+    strangers: Strangers | None = None,
 ) -> tuple[list[object], BrokerError]:
     """What a listener hears from a broker that greets and then talks, and how it ends."""
 
@@ -57,7 +59,13 @@ async def heard(
     app.router.add_get("/stream", stream)
     events: list[object] = []
     async with TestServer(app) as server:
-        updates = TradeUpdates(str(server.make_url("")), key, "secret", heartbeat_seconds=heartbeat_seconds)
+        updates = TradeUpdates(
+            str(server.make_url("")),
+            key,
+            "secret",
+            strangers=strangers or Strangers("tb-"),
+            heartbeat_seconds=heartbeat_seconds,
+        )
         with pytest.raises(BrokerError) as raised:
             async with aclosing(updates.listen()) as listening:
                 async for event in listening:
@@ -116,6 +124,8 @@ BAD_FRAMES = [
     frame({"event": "fill"}),
     frame({**UPDATE, "order": {"id": 1}}),
     frame({**UPDATE, "order": {**ORDER, "filled_qty": "NaN"}}),
+    frame({**UPDATE, "order": {**ORDER, "order_class": "mleg", "symbol": "", "side": ""}}),
+    frame({**UPDATE, "order": {**ORDER, "legs": 5}}),
     frame([]),
 ]
 
@@ -143,13 +153,30 @@ async def test_a_broker_that_only_talks_nonsense_is_given_up() -> None:
     assert "make no sense" in str(error)
 
 
-async def test_orders_of_several_options_are_somebody_elses() -> None:
+ANOTHERS = ORDER | {"id": "71e69015-8549-4bfd-b9c3-01e75843f47d", "client_order_id": "another's"}
+
+
+@pytest.mark.parametrize(
+    "order",
+    [
+        {**ANOTHERS, "order_class": "mleg", "symbol": "", "side": ""},
+        {**ANOTHERS, "side": "sell_short"},
+        {**ANOTHERS, "asset_class": ["crypto"], "symbol": None},
+        {**ANOTHERS, "legs": 5},
+    ],
+)
+async def test_others_orders_that_cannot_be_read_do_not_drop_the_stream_however_many(order: dict[str, object]) -> None:
+    strangers, many = Strangers("tb-"), 2 * trade_updates.MAX_UNREADABLE_FRAMES
+
     async def talk(socket: web.WebSocketResponse) -> None:
-        await socket.send_bytes(frame({**UPDATE, "order": {**ORDER, "order_class": "mleg", "symbol": "", "side": ""}}))
+        for _ in range(many):
+            await socket.send_bytes(frame({**UPDATE, "order": order}))
+        await socket.send_bytes(frame(UPDATE))
         await socket.close()
 
-    events, _ = await heard(talk)
-    assert events == [StreamConnected()]
+    events, _ = await heard(talk, strangers=strangers)
+    assert [type(event) for event in events] == [StreamConnected, TradeUpdate]
+    assert strangers.skipped == many
 
 
 async def test_doubled_and_reordered_updates_are_passed_on_as_they_come() -> None:
@@ -196,7 +223,7 @@ async def test_an_answer_that_is_no_websocket_is_refused_keys_only_when_it_says_
     app.router.add_get("/stream", refuse)
     async with TestServer(app) as server:
         with pytest.raises(BrokerError) as raised:
-            async for _ in TradeUpdates(str(server.make_url("")), "PK", "s").listen():
+            async for _ in TradeUpdates(str(server.make_url("")), "PK", "s", strangers=Strangers("tb-")).listen():
                 raise AssertionError
     assert type(raised.value) is expected
 
@@ -236,13 +263,13 @@ async def test_a_broker_that_says_nothing_is_given_up(monkeypatch: pytest.Monkey
     app.router.add_get("/stream", silent)
     async with TestServer(app) as server:
         with pytest.raises(BrokerUnavailable):
-            async for _ in TradeUpdates(str(server.make_url("")), "PK", "s").listen():
+            async for _ in TradeUpdates(str(server.make_url("")), "PK", "s", strangers=Strangers("tb-")).listen():
                 raise AssertionError
 
 
 async def test_nobody_there_is_unavailable() -> None:
     with pytest.raises(BrokerUnavailable):
-        async for _ in TradeUpdates("http://127.0.0.1:1", "PK", "s").listen():
+        async for _ in TradeUpdates("http://127.0.0.1:1", "PK", "s", strangers=Strangers("tb-")).listen():
             raise AssertionError
 
 

@@ -10,8 +10,9 @@ from contextlib import contextmanager
 import pytest
 import requests
 
-from tradingbot_runtime.broker import transport
-from tradingbot_runtime.broker.transport import BoundedAdapter, bounded_session, without_version
+from tradingbot_runtime.broker import sockets, transport
+from tradingbot_runtime.broker.sockets import looking_again
+from tradingbot_runtime.broker.transport import bounded_session, without_version
 
 
 @contextmanager
@@ -75,14 +76,6 @@ def test_a_connection_that_breaks_is_not_tried_again() -> None:
     assert len(received) == 1
 
 
-def test_a_dripping_body_is_given_up() -> None:
-    ticks = iter([0.0, *(float(second) for second in range(10, 1000, 20))])
-    session = requests.Session()
-    session.mount("http://", BoundedAdapter(monotonic=lambda: next(ticks)))
-    with server(answer(b"x" * 500_000)) as (url, _), session, pytest.raises(requests.exceptions.ReadTimeout):
-        session.get(url)
-
-
 def test_an_endless_body_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(transport, "MAX_BODY_BYTES", 1000)
     with (
@@ -133,17 +126,78 @@ def test_a_connection_is_used_again_once_its_answer_was_read(said: bytes) -> Non
     assert len(connections) == 1
 
 
+class Tick(threading.Event):
+    def wait(self, timeout: float | None = None) -> bool:
+        return super().wait(0.01)
+
+
 def test_a_body_that_drips_is_given_up_however_small_its_drops(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transport, "READ_TIMEOUT_SECONDS", 0.15)
-    monkeypatch.setattr(transport, "BODY_TIMEOUT_SECONDS", 0.0)
+    monkeypatch.setattr(sockets, "BODY_TIMEOUT_SECONDS", 0.15)
     drops = [answer(b"", length=1000), *[b"x"] * 500]
-
-    class Tick(threading.Event):
-        def wait(self, timeout: float | None = None) -> bool:
-            return super().wait(0.01)
-
     with server(*drops, pause=Tick()) as (url, _), bounded_session() as session:
         started = time.monotonic()
         with pytest.raises(requests.exceptions.ReadTimeout, match="slowly"):
             session.get(url)
         assert time.monotonic() - started < 4
+
+
+DRIPPED_LINES = [b"HTTP/1.1 200 OK\r\n", *(b"X-%d: x\r\n" % number for number in range(500))]
+DRIPPED_BYTES = [b"HTTP/1.1 200 OK\r\nX-Long: ", *[b"x"] * 500]
+DRIPPED_STATUS = [b"H", b"T", b"T", b"P", b"/", *[b"1"] * 500]
+ONE_HUNDRED_CONTINUES = [b"HTTP/1.1 100 Continue\r\n\r\n"] * 500
+
+
+@pytest.mark.parametrize("drops", [DRIPPED_LINES, DRIPPED_BYTES, DRIPPED_STATUS, ONE_HUNDRED_CONTINUES])
+def test_a_header_that_drips_is_given_up_though_no_single_byte_is_late(
+    drops: list[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transport, "READ_TIMEOUT_SECONDS", 0.15)
+    with server(*drops, pause=Tick()) as (url, received), bounded_session() as session:
+        started = time.monotonic()
+        with pytest.raises(requests.exceptions.ReadTimeout):
+            session.post(url, json={})
+        assert time.monotonic() - started < 2
+    assert len(received) == 1
+
+
+def test_a_body_has_time_of_its_own_after_a_slow_header(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transport, "READ_TIMEOUT_SECONDS", 0.2)
+    drops = [answer(b"", length=40), *[b"1"] * 40]
+    with server(*drops, pause=Tick()) as (url, _), bounded_session() as session:
+        assert session.get(url).text == "1" * 40
+
+
+class ThinksBetterOfIt(Exception):
+    pass
+
+
+def test_not_one_byte_leaves_when_the_last_look_says_no() -> None:
+    def look() -> None:
+        raise ThinksBetterOfIt
+
+    with server(answer(b"{}")) as (url, received), bounded_session() as session:
+        with looking_again(look), pytest.raises(ThinksBetterOfIt):
+            session.post(url, json={})
+        assert received in ([], [b""])
+        assert session.post(url, json={}).json() == {}
+    assert [said.split(b" ")[0] for said in received if said] == [b"POST"]
+
+
+def test_the_last_look_comes_when_the_connection_stands_and_only_in_its_own_thread() -> None:
+    looks: list[int] = []
+    with server(answer(b"{}")) as (url, _), bounded_session() as session:
+        with looking_again(lambda: looks.append(1)):
+            other = threading.Thread(target=lambda: session.get(url))
+            other.start()
+            other.join(10)
+            assert looks == []
+            session.get(url)
+        session.get(url)
+    assert looks == [1]
+    with (
+        bounded_session() as session,
+        looking_again(lambda: looks.append(2)),
+        pytest.raises(requests.exceptions.ConnectionError),
+    ):
+        session.get("http://127.0.0.1:1")
+    assert looks == [1]

@@ -11,10 +11,13 @@ from typing import Any
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from tradingbot_api import KILL_ANNOTATION, PAUSE_ANNOTATION, BotIdentity
 from tradingbot_runtime.control.kubernetes import ApiServer, KubernetesControl, NotInCluster
-from tradingbot_runtime.control.port import ControlEvent, ControlPlaneLost
+from tradingbot_runtime.control.observed import MAX_REQUEST_LENGTH
+from tradingbot_runtime.control.port import ControlEvent, ControlPlaneFailed, ControlPlaneLost
 from tradingbot_runtime.core.events import BotDeleted, ControlPlaneSeen, KillSeen, PauseSeen
 
 BOT = BotIdentity(namespace="demo", name="momentum", uid="uid-1")
@@ -41,6 +44,9 @@ class Api:
         self.refuse_with = 0
         self.gone = False
         self.mute = False
+        self.odd_list: Any = None
+        self.odd_lines: list[bytes] = []
+        self.odd_lines_sent = 0
 
     def change(self, plural: str, manifest: dict[str, Any] | None, kind: str = "MODIFIED") -> None:
         self.version += 1
@@ -58,6 +64,8 @@ class Api:
         if "watch" in request.query:
             return await self._watch(request, plural)
         self.lists[plural] += 1
+        if self.odd_list is not None:
+            return web.json_response(self.odd_list)
         found = self.objects[plural]
         return web.json_response(
             {"metadata": {"resourceVersion": str(self.version)}, "items": [found] if found else []}
@@ -73,6 +81,9 @@ class Api:
             if self.gone:
                 self.gone = False
                 queue.put_nowait({"type": "ERROR", "object": {"code": 410}})
+            if plural == "tradingbots" and self.odd_lines:
+                await response.write(self.odd_lines.pop(0) + b"\n")
+                self.odd_lines_sent += 1
             while True:
                 event = await queue.get()
                 if not self.mute:
@@ -255,6 +266,136 @@ async def test_a_bot_that_nobody_can_read_says_so() -> None:
         async for event in events:
             assert isinstance(event, ControlPlaneLost)
             break
+
+
+ODD_LINES = [
+    b"[]",
+    b"null",
+    b"7",
+    b'"kill"',
+    b"{}",
+    b"",
+    b"{cut",
+    b"\xff\xfe",
+    b"[" * 100_000,
+    b'{"type": [], "object": {}}',
+    b'{"type": "MODIFIED", "object": []}',
+    b'{"type": "MODIFIED", "object": {}}',
+    b'{"type": "MODIFIED", "object": {"metadata": {"uid": ["uid-1"]}}}',
+    b'{"type": "DELETED"}',
+    b'{"type": "DELETED", "object": 7}',
+    b'{"type": "ERROR", "object": []}',
+    b'{"type": "ERROR", "object": {"code": {}}}',
+    b'{"type": "A KIND THAT IS NEW", "object": {}}',
+]
+
+
+@pytest.mark.parametrize("line", ODD_LINES, ids=lambda line: repr(line[:60]))
+async def test_a_line_that_cannot_be_read_is_said_and_the_kill_after_it_is_seen(line: bytes) -> None:
+    api = Api()
+    api.odd_lines = [line]
+    async with watching(api) as (seen, _):
+        assert "tradingbots/momentum" in (await seen.until(ControlPlaneLost)).reason
+        api.change("tradingbots", manifest("momentum", annotations={KILL_ANNOTATION: "after it"}))
+        assert (await seen.until(KillSeen)).reason == "after it"
+    assert seen.of(BotDeleted) == []
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        [],
+        {},
+        {"items": None},
+        {"items": "no"},
+        {"items": [7]},
+        {"items": [{}]},
+        {"items": [{"metadata": []}]},
+        {"items": [{"metadata": {"uid": ""}}], "metadata": 7},
+    ],
+)
+async def test_a_list_that_cannot_be_read_is_no_word_that_the_bot_is_gone(answer: Any) -> None:
+    api = Api()
+    api.odd_list = answer
+    async with watching(api) as (seen, _):
+        await seen.until(ControlPlaneLost, 3)
+        assert [event for event in seen.events if not isinstance(event, ControlPlaneLost)] == []
+        api.odd_list = None
+        await seen.until(ControlPlaneSeen)
+
+
+async def test_a_kill_on_an_object_that_cannot_be_read_kills_all_the_same() -> None:
+    api = Api()
+    api.odd_list = {"items": [{"metadata": {"annotations": {KILL_ANNOTATION: ["odd"]}}}], "metadata": []}
+    async with watching(api) as (seen, _):
+        assert (await seen.until(KillSeen)).reason == "(list)"
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(st.characters(), max_size=10),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=5,
+)
+KINDS = st.sampled_from(["ADDED", "MODIFIED", "BOOKMARK", "ERROR", "DELETED"]) | VALUES
+METADATA = VALUES | st.fixed_dictionaries(
+    {"uid": st.just("uid-1")}, optional={"annotations": VALUES, "deletionTimestamp": st.none(), "labels": VALUES}
+)
+OBJECTS = VALUES | st.fixed_dictionaries({"metadata": METADATA}, optional={"spec": VALUES, "status": VALUES})
+LINES = st.one_of(
+    st.binary(max_size=30).map(lambda line: line.replace(b"\n", b" ")),
+    VALUES.map(lambda value: json.dumps(value).encode()),
+    st.fixed_dictionaries({"type": KINDS, "object": OBJECTS}).map(lambda event: json.dumps(event).encode()),
+)
+
+
+async def seen_after(line: bytes) -> list[ControlEvent]:
+    """Everything said when a watch says this, and there is a kill with odd words after it."""
+    api = Api()
+    api.odd_lines = [line]
+    async with watching(api) as (seen, _):
+        await until(lambda: api.odd_lines_sent)
+        api.change("tradingbots", manifest("momentum", annotations={KILL_ANNOTATION: "stop\ud800\x07"}))
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            while KillSeen("stop??", "TradingBot") not in seen.events:
+                seen.changed.clear()
+                await seen.changed.wait()
+    return seen.events
+
+
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@given(st.lists(LINES, min_size=15, max_size=15))
+def test_whatever_a_watch_says_the_kill_after_it_is_seen_and_every_word_can_be_kept(lines: list[bytes]) -> None:
+    async def play() -> list[list[ControlEvent]]:
+        return await asyncio.gather(*(seen_after(line) for line in lines))
+
+    for events in asyncio.run(play()):
+        for event in events:
+            words = [value for value in vars(event).values() if isinstance(value, str)]
+            assert all(len(word) <= MAX_REQUEST_LENGTH and word.isprintable() for word in words)
+            [word.encode() for word in words]
+
+
+async def test_a_follower_that_dies_ends_the_events_with_an_error() -> None:
+    class Broken(random.Random):
+        def random(self) -> float:
+            raise RuntimeError("no jitter today")
+
+    control = KubernetesControl(ApiServer("http://127.0.0.1:1"), BOT, "paper", rng=Broken(1))
+    seen: list[ControlEvent] = []
+    async with asyncio.timeout(DEADLINE_SECONDS), aclosing(control.events()) as events:
+        with pytest.raises(ControlPlaneFailed, match="no jitter today"):
+            async for event in events:
+                seen.append(event)
+    assert [type(event) for event in seen] in ([ControlPlaneLost], [ControlPlaneLost] * 2)
+
+
+async def test_a_server_whose_watches_end_at_once_is_not_asked_without_pause() -> None:
+    api = Api()
+    api.odd_lines = [b"null"] * 1000
+    async with watching(api) as (seen, _):
+        await seen.until(ControlPlaneLost, 3)
+        await asyncio.sleep(0.5)
+    assert api.lists["tradingbots"] < 8
 
 
 def test_the_api_server_is_the_pods(tmp_path: Path) -> None:

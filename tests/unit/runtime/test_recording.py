@@ -43,6 +43,11 @@ def a_day() -> list[seen.Event]:
         seen.SnapshotTaken(a_snapshot([a_position("AAPL", "0.5")])),
         seen.ClockRead(a_clock(6)),
         some_bars(5),
+        seen.TargetsComputed("2026-03-02T175", {"AAPL": Decimal("0.2")}),
+        seen.TargetsFailed("2026-03-02T175", "ValueError: no"),
+        seen.KeysRefused("401"),
+        seen.KeysAccepted(),
+        seen.PositionsAccepted("mine"),
         seen.FiguresRead(figures("1234.5678")),
         seen.SubmitAcknowledged(word),
         seen.TradeUpdate("fill", replace(word, status="filled", filled_qty=Decimal(19))),
@@ -112,7 +117,7 @@ def test_another_command_is_named_with_both_sides(tmp_path: Path) -> None:
     path.write_text(path.read_text().replace("target weight 0.2000", "a hunch"))
     found = replay(path)
     assert found.difference is not None
-    assert "BarsClosed" in found.difference and "a hunch" in found.difference
+    assert "TargetsComputed" in found.difference and "a hunch" in found.difference
 
 
 def test_a_torn_last_line_is_left_out(tmp_path: Path) -> None:

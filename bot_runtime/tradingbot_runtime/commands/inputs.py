@@ -1,0 +1,107 @@
+"""What a command is given: a config file, the broker's keys, an address. Raises WrongConfig that says what to write."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
+
+import typer
+
+from tradingbot_runtime.commands.endings import WrongConfig
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel, ValidationError
+
+    from tradingbot_api import RuntimeConfig
+    from tradingbot_runtime.strategies.contract import Strategy
+
+    Document = TypeVar("Document", bound=BaseModel)
+
+MAX_CONFIG_BYTES: Final = 1024 * 1024
+
+Config = Annotated[Path, typer.Option(help="The bot's config, a RuntimeConfig in YAML.", dir_okay=False)]
+
+
+@dataclass(frozen=True)
+class Keys:
+    """The broker's keys. Never shown."""
+
+    key_id: str = field(repr=False)
+    secret_key: str = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where to listen."""
+
+    host: str
+    port: int
+
+
+def read_config(path: Path) -> "RuntimeConfig":
+    """The config in a YAML file. Raises WrongConfig with every field that is wrong."""
+    from tradingbot_api import RuntimeConfig
+
+    return read_document(path, RuntimeConfig)
+
+
+def read_document(path: Path, model: "type[Document]") -> "Document":
+    """A YAML file as a model of the config, or of a part of it. Raises WrongConfig."""
+    import yaml
+    from pydantic import ValidationError
+
+    try:
+        with path.open("rb") as file:
+            text = file.read(MAX_CONFIG_BYTES + 1)
+    except OSError as error:
+        raise WrongConfig("ConfigUnreadable", f"{path} cannot be read: {error.strerror}") from error
+    if len(text) > MAX_CONFIG_BYTES:
+        raise WrongConfig("ConfigUnreadable", f"{path} is larger than {MAX_CONFIG_BYTES} bytes")
+    try:
+        document = yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError) as error:
+        raise WrongConfig("InvalidYAML", f"{path} is not YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(document, dict):
+        raise WrongConfig("InvalidConfig", f"{path} holds no RuntimeConfig: write fields such as `bot:` and `symbols:`")
+    try:
+        return model.model_validate(document)
+    except ValidationError as error:
+        raise WrongConfig("InvalidConfig", f"{path}: {_fields(error)}") from error
+
+
+def load_strategy(config: "RuntimeConfig") -> "Strategy[Any]":
+    """The config's strategy. Raises WrongConfig."""
+    from tradingbot_runtime.strategies.registry import InvalidStrategyParameters, UnknownStrategy, load
+
+    try:
+        return load(config.strategy.name, config.strategy.parameters)
+    except (UnknownStrategy, InvalidStrategyParameters) as error:
+        raise WrongConfig(type(error).__name__, str(error)) from error
+
+
+def keys_in(environment: Mapping[str, str]) -> Keys:
+    """The broker's keys from the environment. Raises WrongConfig."""
+    names = ("APCA_API_KEY_ID", "APCA_API_SECRET_KEY")
+    keys = [environment.get(name, "").strip() for name in names]
+    missing = [name for name, key in zip(names, keys, strict=True) if not key]
+    if missing:
+        raise WrongConfig(
+            "MissingCredentials",
+            f"{' and '.join(missing)} not set: put both keys into the account's Secret, or into the environment",
+        )
+    return Keys(keys[0], keys[1])
+
+
+def address_of(text: str) -> Address:
+    """HOST:PORT. Raises WrongConfig."""
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdigit() or int(port) > 65535:
+        raise WrongConfig("InvalidOptions", f"--listen {text}: write HOST:PORT, such as 127.0.0.1:8080")
+    return Address(host.strip("[]"), int(port))
+
+
+def _fields(error: "ValidationError") -> str:
+    return "; ".join(
+        f"{'.'.join(str(part) for part in problem['loc']) or 'config'}: {problem['msg']}"
+        for problem in error.errors(include_url=False)
+    )
