@@ -387,7 +387,7 @@ class App:
         self._started_at = self._machine_clock()
         self._heartbeat = time.monotonic()
         self._failure: StateFailure | None = None
-        self.metrics = Metrics(lambda: self._engine.counters)
+        self.metrics = Metrics(lambda: self._engine.counters, broker.health)
         self._decisions = Decisions(engine, database, self.metrics, self._machine_clock, recorder, mirror)
         self._strategy_lane = ThreadLane("strategy", 1)
         self._errands = Errands(

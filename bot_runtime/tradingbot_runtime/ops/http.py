@@ -1,15 +1,19 @@
-"""The bot's one port: /healthz, /readyz, /metrics and /status. Only reads; nothing here can change the bot."""
+"""The bot's one port: /healthz, /readyz, /metrics, /status and /sessions. Nothing here can change the bot."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from aiohttp import web
 
-from tradingbot_api import RuntimeReport
+from tradingbot_api import ClosedSessions, RuntimeReport
 from tradingbot_runtime.ops.metrics import CONTENT_TYPE, Metrics
 
 STALE_AFTER_SECONDS = 15.0
 """A loop that has handled nothing for so long, though it ticks twice a second, is stuck."""
+
+
+SESSIONS_SHOWN = 100
+MOST_SESSIONS_SHOWN = 400
 
 
 class CannotListen(ValueError):
@@ -23,6 +27,8 @@ class Views:
     report: Callable[[], RuntimeReport]
     heartbeat_age_seconds: Callable[[], float]
     metrics: Metrics
+    sessions: Callable[[int], ClosedSessions] = lambda limit: ClosedSessions()
+    """The last closed sessions, at most so many, oldest first."""
 
 
 class StatusServer:
@@ -46,6 +52,7 @@ class StatusServer:
         app.router.add_get("/readyz", self._readyz)
         app.router.add_get("/metrics", self._metrics)
         app.router.add_get("/status", self._status)
+        app.router.add_get("/sessions", self._sessions)
         self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=0.5)
         await self._runner.setup()
         try:
@@ -80,3 +87,11 @@ class StatusServer:
     async def _status(self, request: web.Request) -> web.Response:
         text = self._views.report().model_dump_json(by_alias=True, exclude_none=True)
         return web.Response(text=text, content_type="application/json")
+
+    async def _sessions(self, request: web.Request) -> web.Response:
+        """`?limit=N`: the last N closed sessions, 100 without it, 400 at most."""
+        text = request.query.get("limit", str(SESSIONS_SHOWN))
+        if not text.isdecimal() or not 1 <= int(text[:4]) <= MOST_SESSIONS_SHOWN or len(text) > 4:
+            return web.json_response({"error": f"limit: a number from 1 to {MOST_SESSIONS_SHOWN}"}, status=400)
+        body = self._views.sessions(int(text)).model_dump_json(by_alias=True, exclude_none=True)
+        return web.Response(text=body, content_type="application/json")

@@ -3,11 +3,12 @@
 from collections.abc import Callable, Iterable, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-from prometheus_client.core import CounterMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from tradingbot_api import RuntimeReport, TradingState
+from tradingbot_runtime.broker.port import BrokerHealth
 
 MAX_COUNTERS = 500
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -29,12 +30,45 @@ class _EngineCounters(Collector):
         yield family
 
 
+class _BrokerFigures(Collector):
+    def __init__(self, health: Callable[[], BrokerHealth]) -> None:
+        self._health = health
+
+    def collect(self) -> Iterable[Metric]:
+        health = self._health()
+        left = GaugeMetricFamily("tradingbot_request_budget_left", "Requests left, by API.", labels=["api"])
+        waits = CounterMetricFamily(
+            "tradingbot_request_budget_waits", "Calls that waited for the budget.", labels=["api", "lane"]
+        )
+        refused = CounterMetricFamily(
+            "tradingbot_too_many_requests", "Answers 429, by API and lane.", labels=["api", "lane"]
+        )
+        for api, budget in sorted(health.budgets.items()):
+            if budget.left is not None:
+                left.add_metric([api], budget.left)
+            for lane, figures in sorted(budget.lanes.items()):
+                waits.add_metric([api, lane], figures.waits)
+                refused.add_metric([api, lane], figures.too_many_requests)
+        silences = CounterMetricFamily("tradingbot_stream_silences", "Mute streams that were dropped.")
+        silences.add_metric([], health.stream_silences)
+        unreadable = CounterMetricFamily("tradingbot_stream_frames_unreadable", "Frames that could not be read.")
+        unreadable.add_metric([], health.stream_frames_unreadable)
+        keys = GaugeMetricFamily("tradingbot_keys_refused", "Whether the broker refuses the keys.")
+        keys.add_metric([], float(bool(health.keys_refused)))
+        yield from (left, waits, refused, silences, unreadable, keys)
+
+
 class Metrics:
     """What is measured of one bot."""
 
-    def __init__(self, counters: Callable[[], Mapping[tuple[str, str], int]]) -> None:
+    def __init__(
+        self,
+        counters: Callable[[], Mapping[tuple[str, str], int]],
+        health: Callable[[], BrokerHealth] = BrokerHealth,
+    ) -> None:
         self.registry = CollectorRegistry()
         self.registry.register(_EngineCounters(counters))
+        self.registry.register(_BrokerFigures(health))
         self.commit_seconds = Histogram(
             "tradingbot_journal_commit_seconds",
             "Time to make one decision durable.",
