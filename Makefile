@@ -14,7 +14,7 @@ EMBEDDED = hack/cluster/cluster.sh
 export CLUSTER
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv lock generate lint test test-unit test-simulation test-contract test-cluster test-e2e coverage \
+.PHONY: help venv lock generate lint test test-unit test-simulation test-contract test-cluster test-e2e coverage bench \
   images cluster-up cluster-down cluster-purge cluster-status demo demo-down clean
 
 help: ## Show this list
@@ -78,6 +78,9 @@ test-e2e: venv ## Our images in a real cluster: pods, volumes, kills (root on De
 
 coverage: venv ## The tiers that need only Python, with the lines that no test reaches
 	@$(TIERS) --coverage --missing unit simulation contract -- $(ARGS)
+
+bench: venv ## What the parts cost beside something bare (ARGS='--only NAME --full --output FILE --list')
+	@PYTHONPATH=hack $(BIN)/python -m bench $(ARGS)
 
 images: venv ## Build both images and load them into the cluster
 	@$(BIN)/python hack/demo.py images

@@ -84,7 +84,7 @@ class Stage:
 def lint_checks() -> list[tuple[str, list[str]]]:
     """Every check: its name and its command."""
     scripts = [".ci/run", *sorted(str(path.relative_to(ROOT)) for path in (ROOT / "hack").rglob("*.sh"))]
-    hack = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "hack").glob("*.py"))
+    hack = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "hack").rglob("*.py"))
     return [
         ("ruff", _program("ruff", "check", ".")),
         ("ruff format", _program("ruff", "format", "--check", ".")),

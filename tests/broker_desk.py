@@ -50,6 +50,7 @@ class Desk:
         self.broker = AlpacaBroker(
             a_config().broker,
             Credentials("PK", "secret"),
+            prefix="tb-",
             rng=random.Random(1),
             session=self._session,
             lane=lambda name, threads: InlineLane(),
@@ -79,6 +80,11 @@ class Desk:
     @property
     def sent(self) -> list[str]:
         return [f"{request.method} {(request.url or '').split(':1/')[-1]}" for request in self.wire.requests]
+
+
+def always() -> bool:
+    """Nothing has come between an order and its leaving."""
+    return True
 
 
 def refusal(code: int | None, message: str) -> dict[str, Any]:

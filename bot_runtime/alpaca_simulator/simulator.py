@@ -7,18 +7,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 
 from alpaca_simulator.api.rest import RestApi
-from alpaca_simulator.config import ClockConfig, SimulatorConfig
+from alpaca_simulator.config import ClockConfig, LimitsConfig, MarketDataStreamConfig, SimulatorConfig
 from alpaca_simulator.exchange.accounts import AccountLimits, AccountTerms
 from alpaca_simulator.exchange.exchange import Exchange, ExchangeRules, TradeUpdate
-from alpaca_simulator.market.assets import DEFAULT_CATALOGUE, Asset, AssetCatalogue
+from alpaca_simulator.faults.director import Director
+from alpaca_simulator.faults.scenario import planned, read_scenario
+from alpaca_simulator.in_process import InProcessStream, open_trade_updates
 from alpaca_simulator.market.calendar import TradingCalendar, new_york_stock_exchange
 from alpaca_simulator.market.clock import MarketClock, RealClock, ScaledClock, SteppedClock
-from alpaca_simulator.market.prices import Market
+from alpaca_simulator.market_from_config import halts_of, market_and_catalogue
+from alpaca_simulator.streams.hub import StreamHub
+from alpaca_simulator.streams.market_data import UNLIMITED_PLAN, DataPlan, MarketDataStreams
+from alpaca_simulator.streams.market_data_feed import MarketDataFeed
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,8 @@ class Simulator:
     clock: MarketClock
     exchange: Exchange
     rest: RestApi
+    market_data: MarketDataStreams
+    streams: StreamHub
 
     def step(self, by: timedelta) -> datetime:
         """Move a stepped clock forward by `by` and the exchange with it; raises TypeError for another clock."""
@@ -47,21 +53,48 @@ class Simulator:
         return self.clock.now()
 
     def take_trade_updates(self) -> list[TradeUpdate]:
-        """What happened to orders up to the clock's time since the last call, in order."""
+        """What is told of orders up to the clock's time since the last call, in order but for faults in force."""
         self.rest.catch_up()
         return self.rest.take_updates()
 
+    def open_stream(self, key_id: str, secret_key: str) -> InProcessStream:
+        """A client's connection to the trade updates in this process, with every fault that a socket's would have.
 
-def build_simulator(config: SimulatorConfig | None = None, machine: MachineTime | None = None) -> Simulator:
-    """A simulator as configured; raises OutsideCalendarError when its start is not in the calendar."""
+        Raises StreamRefusedError when a fault refuses it.
+        """
+        return open_trade_updates(self.rest, self.streams, key_id, secret_key)
+
+
+def build_simulator(
+    config: SimulatorConfig | None = None,
+    machine: MachineTime | None = None,
+    *,
+    scenario_start: datetime | None = None,
+) -> Simulator:
+    """A simulator as configured; its scenario began at `scenario_start` when that was not now.
+
+    Raises OutsideCalendarError when its start is not in the calendar, ConfigError when its market
+    cannot be made: files that cannot be replayed, corporate actions on days without trading.
+    ScenarioError when its scenario cannot be read.
+    """
     config = config or SimulatorConfig()
     calendar = new_york_stock_exchange()
-    clock = _clock(config.clock, calendar, machine or MachineTime())
+    machine = machine or MachineTime()
+    clock = _clock(config.clock, calendar, machine)
+    market, catalogue = market_and_catalogue(config, calendar)
     exchange = Exchange(
-        Market(config.seed, calendar),
-        _catalogue(config),
+        market,
+        catalogue,
         [
-            AccountTerms(one.name, one.kind, one.key_id, one.secret_key.get_secret_value(), one.cash)
+            AccountTerms(
+                one.name,
+                one.kind,
+                one.key_id,
+                one.secret_key.get_secret_value(),
+                one.cash,
+                one.margin_multiplier,
+                one.shorting,
+            )
             for one in config.accounts
         ],
         clock.now(),
@@ -71,15 +104,50 @@ def build_simulator(config: SimulatorConfig | None = None, machine: MachineTime 
             orders_ever=config.limits.orders_ever,
             requests_kept=config.limits.requests_kept,
         ),
-        rules=ExchangeRules(partial_fill_probability=config.partial_fill_probability),
+        rules=ExchangeRules(partial_fill_probability=config.partial_fill_probability, **config.exchange.model_dump()),
+        halts=halts_of(config),
     )
-    return Simulator(config, clock, exchange, RestApi(exchange, clock))
+    rest = RestApi(
+        exchange,
+        clock,
+        (lambda: clock.now().timestamp()) if clock.mode == "stepped" else machine.unix_seconds,
+        requests_per_minute=config.limits.requests_per_minute,
+        director=_director(config, calendar, exchange.now, scenario_start),
+    )
+    market_data = _market_data(config.market_data_stream, exchange, rest)
+    streams = StreamHub(
+        rest,
+        market_data,
+        sockets_at_most=config.limits.sockets,
+        frames_waiting_at_most=config.limits.updates_per_socket,
+    )
+    return Simulator(config, clock, exchange, rest, market_data, streams)
 
 
-def stepped(start: datetime, seed: int = 1) -> Simulator:
-    """A simulator with the demo accounts whose clock stands at `start` until it is stepped."""
+def stepped(start: datetime, seed: int = 1, requests_per_minute: int = 0) -> Simulator:
+    """A simulator with the demo accounts whose clock stands at `start` until it is stepped.
+
+    Requests are not counted unless a limit is given.
+    """
     clock = ClockConfig(mode="stepped", start=start.astimezone(UTC))
-    return build_simulator(SimulatorConfig(seed=seed, clock=clock))
+    limits = LimitsConfig(requests_per_minute=requests_per_minute)
+    return build_simulator(SimulatorConfig(seed=seed, clock=clock, limits=limits))
+
+
+def _market_data(config: MarketDataStreamConfig, exchange: Exchange, rest: RestApi) -> MarketDataStreams:
+    plan = replace(UNLIMITED_PLAN if config.plan == "unlimited" else DataPlan(), connections=config.connections)
+    feed = MarketDataFeed(exchange, rest.faults.market_data)
+    return MarketDataStreams(feed, rest.faults.keys(rest.keys, "market_data").account, plan)
+
+
+def _director(
+    config: SimulatorConfig, calendar: TradingCalendar, now: datetime, scenario_start: datetime | None
+) -> Director:
+    if config.faults.scenario is None:
+        return Director()
+    scenario = read_scenario(config.faults.scenario)
+    start = scenario_start or now
+    return Director(scenario.name, planned(scenario, calendar, start), done_before=now if start < now else None)
 
 
 def _clock(config: ClockConfig, calendar: TradingCalendar, machine: MachineTime) -> MarketClock:
@@ -98,21 +166,3 @@ def _clock(config: ClockConfig, calendar: TradingCalendar, machine: MachineTime)
                 before_open=timedelta(minutes=config.minutes_before_open),
                 after_close=timedelta(minutes=config.minutes_after_close),
             )
-
-
-def _catalogue(config: SimulatorConfig) -> AssetCatalogue:
-    return DEFAULT_CATALOGUE.with_more(
-        tuple(
-            Asset(
-                symbol=one.symbol,
-                name=one.name or one.symbol,
-                exchange=one.exchange,
-                reference_cents=int(one.price * Decimal(100)),
-                yearly_volatility=one.yearly_volatility,
-                daily_volume=one.daily_volume,
-                tradable=one.tradable,
-                fractionable=one.fractionable,
-            )
-            for one in config.assets
-        )
-    )

@@ -268,7 +268,7 @@ class Errands:
         positions = await self._broker.positions(urgent=urgent)
         figures = await self._broker.figures(urgent=urgent)
         since = command.activities_since
-        activities = () if since is None else await self._broker.activities(since)
+        activities = () if since is None else await self._broker.activities(since, urgent=urgent)
         return BrokerSnapshot(figures, positions, rolled_up((*listed, *ours)), activities)
 
     async def _targets(self, bar: str, frames: Mapping[str, pd.DataFrame]) -> seen.Event:

@@ -6,7 +6,7 @@ import asyncio
 import queue
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -23,9 +23,11 @@ from alpaca_simulator.simulator import Simulator, build_simulator
 with warnings.catch_warnings():
     # alpaca-py 0.44 imports the websockets library's deprecated client.
     warnings.simplefilter("ignore", DeprecationWarning)
+    from alpaca.common.exceptions import APIError
     from alpaca.data.historical import StockHistoricalDataClient
     from alpaca.trading.client import TradingClient
-    from alpaca.trading.requests import LimitOrderRequest
+    from alpaca.trading.enums import OrderSide, TimeInForce
+    from alpaca.trading.requests import LimitOrderRequest, MarketOrderRequest
     from alpaca.trading.stream import TradingStream
 
 PAPER = ("PKDEMOPAPER", "demo-paper-secret")
@@ -43,10 +45,10 @@ class Venue:
     in_process: bool
 
     def trading(self, keys: tuple[str, str] = PAPER) -> TradingClient:
-        return self._connected(TradingClient(*keys, url_override=self.url))
+        return self.connected(TradingClient(*keys, url_override=self.url))
 
     def data(self, keys: tuple[str, str] = PAPER) -> StockHistoricalDataClient:
-        return self._connected(StockHistoricalDataClient(*keys, url_override=self.url))
+        return self.connected(StockHistoricalDataClient(*keys, url_override=self.url))
 
     def step(self, seconds: float) -> None:
         with requests.Session() as session:
@@ -55,15 +57,40 @@ class Venue:
             answer = session.post(f"{self.url}/admin/clock/step", json={"seconds": seconds}, timeout=10)
         assert answer.status_code == 200, answer.text
 
-    def _connected(self, client: Any) -> Any:
+    def connected(self, client: Any) -> Any:
         if self.in_process:
             answer_in_process(client._session, self.simulator.rest)
         return client
 
 
-def noon_simulator(**config: object) -> Simulator:
-    clock = {"mode": "stepped", "start": MONDAY_NOON}
-    return build_simulator(SimulatorConfig.model_validate({"clock": clock, **config}))
+def noon_simulator(at: datetime = MONDAY_NOON, **config: Any) -> Simulator:
+    """Without a rate limit unless one is asked for: its minute would be the market's, which stands still."""
+    limits = {"requests_per_minute": 0, **config.pop("limits", {})}
+    clock = {"mode": "stepped", "start": at}
+    return build_simulator(SimulatorConfig.model_validate({"clock": clock, "limits": limits, **config}))
+
+
+def in_process_venue(at: datetime = MONDAY_NOON, **config: Any) -> Venue:
+    """For what is the same over HTTP: nothing but the market differs from test to test."""
+    return Venue(noon_simulator(at, **config), BASE_URL, in_process=True)
+
+
+def buy(symbol: str = "SPY", qty: float = 10, **more: object) -> MarketOrderRequest:
+    return MarketOrderRequest(symbol=symbol, qty=qty, side=OrderSide.BUY, time_in_force=TimeInForce.DAY, **more)
+
+
+def resting(symbol: str = "SPY", qty: float = 1, **more: object) -> LimitOrderRequest:
+    return LimitOrderRequest(
+        symbol=symbol, qty=qty, side=OrderSide.BUY, time_in_force=TimeInForce.GTC, limit_price=5.5, **more
+    )
+
+
+def refused(call: Callable[..., object], *arguments: object) -> tuple[int, int]:
+    """The status and code with which `call` is refused."""
+    with pytest.raises(APIError) as refusal:
+        call(*arguments)
+    assert refusal.value.message
+    return refusal.value.status_code, refusal.value.code
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import signal
 import socket
@@ -17,7 +18,7 @@ import pytest
 import requests
 from aiohttp.test_utils import TestClient, TestServer
 
-from alpaca_simulator import server
+from alpaca_simulator import websockets
 from alpaca_simulator.config import SimulatorConfig
 from alpaca_simulator.server import web_application
 from alpaca_simulator.simulator import Simulator, build_simulator
@@ -77,7 +78,7 @@ async def test_a_client_that_does_not_keep_up_is_cut_off() -> None:
 
 
 async def test_who_does_not_authenticate_in_time_is_sent_away(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "AUTHENTICATION_SECONDS", 0.05)
+    monkeypatch.setattr(websockets, "AUTHENTICATION_SECONDS", 0.05)
     async with client_of(noon_simulator()) as client:
         stream = await client.ws_connect("/stream")
         message = await stream.receive(DEADLINE_SECONDS)
@@ -118,7 +119,7 @@ async def test_a_bug_is_answered_in_alpacas_shape(monkeypatch: pytest.MonkeyPatc
     def broken(_request: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(simulator.rest, "handle", broken)
+    monkeypatch.setattr(simulator.rest, "answer", broken)
     async with client_of(simulator) as client:
         answer = await client.get("/healthz")
         assert (answer.status, (await answer.json())["code"]) == (500, 50010000)
@@ -147,3 +148,61 @@ def test_a_port_that_is_taken_is_explained_in_one_line() -> None:
     assert done.returncode == 2
     assert done.stderr.startswith(f"alpaca-simulator: cannot listen on 127.0.0.1:{port}")
     assert len(done.stderr.splitlines()) == 1
+
+
+NO_HTTP = (
+    b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+    b"GET\r\n\r\n",
+    b"GET / HTTP/9.9\r\n\r\n",
+    b"GET /v2/account HTTP/1.1\r\nHost: x\r\nContent-Length: -5\r\n\r\n",
+    b"POST /v2/orders HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+    b"POST /v2/orders HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{",
+    b"GET /" + b"a" * 100_000 + b" HTTP/1.1\r\n\r\n",
+    b"GET / HTTP/1.1\r\n" + b"X: y\r\n" * 10_000 + b"\r\n",
+    b"\x00" * 1_000,
+)
+
+
+async def test_bytes_that_are_no_http_stop_nobody() -> None:
+    async with client_of(noon_simulator()) as client:
+        for blob in NO_HTTP:
+            reader, writer = await asyncio.open_connection(client.host, client.port)
+            writer.write(blob)
+            writer.write_eof()
+            answer = await asyncio.wait_for(reader.read(1 << 16), DEADLINE_SECONDS)
+            assert answer == b"" or int(answer[9:12]) in range(400, 500), (blob[:40], answer[:40])
+            writer.close()
+        assert (await client.get("/healthz")).status == 200
+
+
+NO_FRAMES = (b"", b"\xff\xfe", b"[" * 10_000, b"{}", b'{"action":[]}', b"\xdd\xff\xff\xff\xff", b"\x91" * 4_000)
+
+
+@pytest.mark.parametrize("path", ["/stream", "/v2/iex"])
+async def test_frames_that_say_nothing_end_no_stream(path: str) -> None:
+    async with client_of(noon_simulator()) as client:
+        stream = await client.ws_connect(path)
+        for blob in NO_FRAMES:
+            await stream.send_bytes(blob)
+            await stream.send_str(blob.decode("latin-1"))
+        await stream.send_json({"action": "auth", "key": PAPER[0], "secret": PAPER[1]})
+        told = b""
+        while b"authenticated" not in told and b'"authorized"' not in told:
+            frame = await stream.receive(DEADLINE_SECONDS)
+            assert frame.type in {aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY}, frame
+            told = frame.data if isinstance(frame.data, bytes) else frame.data.encode()
+        assert (await client.get("/healthz")).status == 200
+
+
+@pytest.mark.parametrize("path", ["/stream", "/v2/iex"])
+async def test_a_frame_over_the_limit_ends_its_stream_alone(path: str) -> None:
+    async with client_of(noon_simulator()) as client:
+        stream = await client.ws_connect(path)
+        # The server may hang up while the rest of the frame is still on its way.
+        with contextlib.suppress(ConnectionError):
+            await stream.send_bytes(b" " * (4 * 1024 * 1024))
+        message = await stream.receive(DEADLINE_SECONDS)
+        while message.type in {aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY}:
+            message = await stream.receive(DEADLINE_SECONDS)
+        assert message.type in {aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSED, aiohttp.WSMsgType.ERROR}
+        assert (await client.get("/healthz")).status == 200

@@ -2,10 +2,30 @@
 
 from __future__ import annotations
 
-from alpaca.trading.enums import OrderStatus, TradeEvent
-from alpaca.trading.requests import LimitOrderRequest, MarketOrderRequest
+import asyncio
+from collections.abc import Callable
 
-from contract.conftest import LIVE, Subscriber, Venue, far_limit_order, noon_simulator, served
+from alpaca.trading.enums import OrderStatus, TradeEvent
+from alpaca.trading.requests import (
+    LimitOrderRequest,
+    MarketOrderRequest,
+    ReplaceOrderRequest,
+    StopLossRequest,
+    TakeProfitRequest,
+)
+from alpaca.trading.stream import TradingStream
+
+from contract.conftest import (
+    DEADLINE_SECONDS,
+    LIVE,
+    PAPER,
+    Subscriber,
+    Venue,
+    buy,
+    far_limit_order,
+    noon_simulator,
+    served,
+)
 
 
 def test_a_fill_is_heard_after_the_order_is_new(http_venue: Venue) -> None:
@@ -47,3 +67,52 @@ def test_partial_fills_are_heard_with_what_is_held_so_far() -> None:
             while update.event == TradeEvent.PARTIAL_FILL:
                 update = subscriber.next()
             assert (update.event, update.position_qty) == (TradeEvent.FILL, 8)
+
+
+def test_legs_and_replacements_are_heard(http_venue: Venue) -> None:
+    with Subscriber(http_venue) as subscriber:
+        client = http_venue.trading()
+        order = client.submit_order(far_limit_order())
+        second = client.replace_order_by_id(order.id, ReplaceOrderRequest(qty=2))
+        assert subscriber.next().event == TradeEvent.NEW
+        told = [subscriber.next() for _ in range(2)]
+        assert {(update.event, update.order.id) for update in told} == {
+            (TradeEvent.REPLACED, order.id),
+            (TradeEvent.NEW, second.id),
+        }
+        client.cancel_order_by_id(second.id)
+        assert subscriber.next().event == TradeEvent.CANCELED
+        entry = client.submit_order(
+            buy(
+                order_class="bracket",
+                take_profit=TakeProfitRequest(limit_price=5000),
+                stop_loss=StopLossRequest(stop_price=5),
+            )
+        )
+        http_venue.step(1)
+        client.cancel_orders()
+        heard: dict[object, list[TradeEvent]] = {}
+        while heard.get(entry.legs[0].id, [None])[-1] != TradeEvent.CANCELED:
+            update = subscriber.next()
+            heard.setdefault(update.order.id, []).append(update.event)
+        assert heard[entry.id] == [TradeEvent.NEW, TradeEvent.FILL]
+
+
+async def test_the_coroutines_of_the_trading_stream_end_it(http_venue: Venue) -> None:
+    heard: asyncio.Queue[object] = asyncio.Queue()
+    stream = TradingStream(*PAPER, url_override=http_venue.url.replace("http", "ws", 1) + "/stream")
+    stream.subscribe_trade_updates(heard.put)
+    running = asyncio.create_task(stream._run_forever())
+    client = http_venue.trading()
+
+    async def until(done: Callable[[], bool]) -> None:
+        while not done():
+            order = await asyncio.to_thread(client.submit_order, far_limit_order())
+            await asyncio.to_thread(client.cancel_order_by_id, order.id)
+            await asyncio.sleep(0.02)
+
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        await until(lambda: not heard.empty())
+        await stream.stop_ws()
+        await until(running.done)
+    await stream.close()

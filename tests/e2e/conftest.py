@@ -93,7 +93,9 @@ def _account(lab: Lab, account: str) -> None:
 def _simulator(namespace: str) -> list[Json]:
     labels = {"app.kubernetes.io/name": "alpaca-simulator"}
     accounts = [f"--account={name}:paper:{_key(name)}:secret-of-{name}" for name in ACCOUNTS]
-    args = ["serve", "--host=0.0.0.0", "--port=8080", f"--session-seconds={SESSION_SECONDS}", *accounts]
+    # A session in seconds has the requests of a session: Alpaca's limit by the minute would stop them.
+    pace = [f"--session-seconds={SESSION_SECONDS}", "--requests-per-minute=0"]
+    args = ["serve", "--host=0.0.0.0", "--port=8080", *pace, *accounts]
     container = {
         "name": "simulator",
         "image": RUNTIME_IMAGE,

@@ -60,7 +60,8 @@ def process(*command: str, log: Path) -> Iterator[subprocess.Popen[bytes]]:
 @pytest.fixture
 def simulator(tmp_path: Path) -> Iterator[int]:
     port = free_port()
-    command = (str(BIN / "alpaca-simulator"), "serve", "--port", str(port), "--session-seconds", "60")
+    pace = ("--session-seconds", "60", "--requests-per-minute", "0")
+    command = (str(BIN / "alpaca-simulator"), "serve", "--port", str(port), *pace)
     with process(*command, log=tmp_path / "simulator.log"):
         until(lambda: page(port, "/healthz"))
         yield port

@@ -10,15 +10,13 @@ from decimal import ROUND_FLOOR, Decimal
 from alpaca_simulator.api.messages import Request, Response, json_response
 from alpaca_simulator.api.order_reading import read_quantity
 from alpaca_simulator.api.orders_api import OrdersApi
-from alpaca_simulator.api.rendering import (
-    order_json,
-    position_json,
-    positions_in_order,
-)
+from alpaca_simulator.api.parameters import flag_parameter
+from alpaca_simulator.api.rendering import order_json, position_json, positions_in_order
 from alpaca_simulator.exchange import refusals
-from alpaca_simulator.exchange.accounts import Account, Position
+from alpaca_simulator.exchange.accounts import Account
 from alpaca_simulator.exchange.exchange import Exchange
-from alpaca_simulator.exchange.orders import Order, OrderRequest, OrderType, Side, TimeInForce
+from alpaca_simulator.exchange.orders import Order, OrderRequest, OrderType, TimeInForce
+from alpaca_simulator.exchange.positions import Position
 from alpaca_simulator.values.quantities import HUNDRED, QUANTITY_DECIMALS, read_decimal
 
 
@@ -39,7 +37,7 @@ class PositionsApi:
                 position = self._position(account, symbol_or_id)
                 return json_response(200, position_json(self._exchange, account, position))
             case ("DELETE", ("positions",)):
-                if request.parameters.get("cancel_orders", "").lower() == "true":
+                if flag_parameter(request, "cancel_orders"):
                     self._orders.cancel_all(account)
                 held = positions_in_order(account)
                 return json_response(207, [self._closing_entry(account, position) for position in held])
@@ -62,14 +60,15 @@ class PositionsApi:
         """One body of the 207 that closing everything answers with."""
         symbol = position.asset.symbol
         try:
-            order = self._close(account, position, position.quantity)
+            order = self._close(account, position, abs(position.quantity))
         except refusals.Refusal as refusal:
             return {"symbol": symbol, "status": refusal.status, "body": refusal.body()}
         return {"symbol": symbol, "status": 200, "order_id": str(order.order_id), "body": order_json(order)}
 
     def _close(self, account: Account, position: Position, quantity: Decimal) -> Order:
-        sale = OrderRequest(position.asset.symbol, Side.SELL, OrderType.MARKET, TimeInForce.DAY, quantity)
-        return self._exchange.submit(account, sale)
+        """Sell what is held, buy back what was sold short."""
+        symbol, side = position.asset.symbol, position.closing_side
+        return self._exchange.submit(account, OrderRequest(symbol, side, OrderType.MARKET, TimeInForce.DAY, quantity))
 
 
 def _quantity_to_close(request: Request, position: Position) -> Decimal:
@@ -84,12 +83,12 @@ def _quantity_to_close(request: Request, position: Position) -> Decimal:
         if percentage is None or not 0 < percentage <= HUNDRED:
             raise refusals.bad_parameter("percentage must be > 0 and <= 100")
         return _share_of(position, percentage)
-    return position.quantity
+    return abs(position.quantity)
 
 
 def _share_of(position: Position, percentage: Decimal) -> Decimal:
     step = Decimal(1).scaleb(-QUANTITY_DECIMALS) if position.asset.fractionable else Decimal(1)
-    quantity = (position.quantity * percentage / HUNDRED).quantize(step, rounding=ROUND_FLOOR)
+    quantity = (abs(position.quantity) * percentage / HUNDRED).quantize(step, rounding=ROUND_FLOOR)
     if quantity <= 0:
         raise refusals.unprocessable("percentage of the position is less than can be sold")
     return quantity

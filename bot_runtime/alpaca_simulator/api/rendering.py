@@ -7,23 +7,25 @@ from __future__ import annotations
 
 from datetime import datetime
 from decimal import Decimal
+from functools import lru_cache
+from uuid import UUID
 
-from alpaca_simulator.exchange.accounts import Account, LoggedRequest, Position
-from alpaca_simulator.exchange.exchange import Exchange, TradeUpdate
-from alpaca_simulator.exchange.orders import Order, Side
+from alpaca_simulator.exchange.accounts import Account, LoggedRequest
+from alpaca_simulator.exchange.exchange import Exchange
+from alpaca_simulator.exchange.margin import REGULATION_T
+from alpaca_simulator.exchange.orders import Order, OrderClass
+from alpaca_simulator.exchange.positions import Position
+from alpaca_simulator.exchange.updates import TradeUpdate
 from alpaca_simulator.market.assets import Asset
 from alpaca_simulator.market.calendar import Session, TradingCalendar
-from alpaca_simulator.market.prices import Quote
 from alpaca_simulator.values.instants import NEW_YORK, new_york_text, utc_text
 from alpaca_simulator.values.quantities import ZERO, decimal_text, dollars, rounded
 
 Json = dict[str, object]
 
-MAINTENANCE_MARGIN = Decimal("0.3")
 
-
-def order_json(order: Order) -> Json:
-    """An order; what this version does not execute (legs, stops, trails, replacement) is null."""
+def order_json(order: Order, *, nested: bool = True) -> Json:
+    """An order; `nested` puts its legs into it, otherwise they are null as for an order without any."""
     return {
         "id": str(order.order_id),
         "client_order_id": order.client_order_id,
@@ -35,30 +37,30 @@ def order_json(order: Order) -> Json:
         "expires_at": utc_text(order.expires_at),
         "canceled_at": _time_or_none(order.canceled_at),
         "failed_at": _time_or_none(order.failed_at),
-        "replaced_at": None,
-        "replaced_by": None,
-        "replaces": None,
-        "asset_id": str(order.asset.asset_id),
+        "replaced_at": _time_or_none(order.replaced_at),
+        "replaced_by": _id_or_none(order.replaced_by),
+        "replaces": _id_or_none(order.replaces),
+        "asset_id": _asset_id(order.asset),
         "symbol": order.asset.symbol,
         "asset_class": "us_equity",
-        "notional": None,
-        "qty": decimal_text(order.quantity),
+        "notional": _decimal_or_none(order.notional),
+        "qty": None if order.notional is not None else decimal_text(order.quantity),
         "filled_qty": decimal_text(order.filled_quantity),
         "filled_avg_price": _decimal_or_none(order.average_price),
-        "order_class": "",
+        "order_class": "" if order.order_class is OrderClass.SIMPLE else order.order_class.value,
         "order_type": order.order_type.value,
         "type": order.order_type.value,
         "side": order.side.value,
-        "position_intent": "buy_to_open" if order.side is Side.BUY else "sell_to_close",
+        "position_intent": order.position_intent.value,
         "time_in_force": order.time_in_force.value,
         "limit_price": _decimal_or_none(order.limit_price),
-        "stop_price": None,
+        "stop_price": _decimal_or_none(order.stop_price),
         "status": order.status.value,
         "extended_hours": order.extended_hours,
-        "legs": None,
-        "trail_percent": None,
-        "trail_price": None,
-        "hwm": None,
+        "legs": [order_json(leg) for leg in order.legs] if nested and order.legs else None,
+        "trail_percent": _decimal_or_none(order.trail_percent),
+        "trail_price": _decimal_or_none(order.trail_price),
+        "hwm": _decimal_or_none(order.high_water_mark),
         "subtag": None,
         "source": None,
     }
@@ -87,22 +89,29 @@ def last_price(exchange: Exchange, asset: Asset) -> Decimal:
 
 
 def account_json(exchange: Exchange, account: Account) -> Json:
-    """A cash account in good standing: no margin, so buying power is the cash no order holds back."""
-    value = sum((p.quantity * last_price(exchange, p.asset) for p in account.positions.values()), ZERO)
-    equity = decimal_text(account.cash + value)
-    buying_power = decimal_text(account.buying_power)
-    margin = decimal_text(rounded(value * MAINTENANCE_MARGIN))
+    """An account in good standing; a cash account has multiplier 1 and buys with its cash alone."""
+    valued = exchange.value(account)
+    multiplier = exchange.multiplier(account)
+    buying_power = max(ZERO, exchange.buying_power(account))
+    terms, configuration = account.terms, account.configuration
+    is_cash = terms.margin_multiplier == 1
+    initial_margin = valued.exposure if is_cash else valued.exposure * REGULATION_T
+    regulation_t = buying_power
+    if multiplier > 1:
+        regulation_t = min(buying_power, max(ZERO, valued.buying_power(2, account.reserved)))
+    unborrowed = max(ZERO, min(buying_power, valued.cash + 2 * valued.short_value - account.reserved))
+    equity = decimal_text(valued.equity)
     return {
         "id": str(account.account_id),
-        "account_number": account.terms.account_number,
+        "account_number": terms.account_number,
         "status": "ACTIVE",
         "crypto_status": "INACTIVE",
         "currency": "USD",
-        "buying_power": buying_power,
-        "regt_buying_power": buying_power,
-        "non_marginable_buying_power": buying_power,
+        "buying_power": decimal_text(buying_power),
+        "regt_buying_power": decimal_text(regulation_t),
+        "non_marginable_buying_power": decimal_text(unborrowed),
         "options_buying_power": "0",
-        "effective_buying_power": buying_power,
+        "effective_buying_power": decimal_text(buying_power),
         "bod_dtbp": "0",
         "cash": decimal_text(account.cash),
         "accrued_fees": "0",
@@ -111,19 +120,19 @@ def account_json(exchange: Exchange, account: Account) -> Json:
         "portfolio_value": equity,
         "equity": equity,
         "last_equity": decimal_text(account.equity_at_last_close),
-        "long_market_value": decimal_text(value),
-        "short_market_value": "0",
-        "position_market_value": decimal_text(value),
-        "initial_margin": decimal_text(value),
-        "maintenance_margin": margin,
+        "long_market_value": decimal_text(valued.long_value),
+        "short_market_value": decimal_text(valued.short_value),
+        "position_market_value": decimal_text(valued.exposure),
+        "initial_margin": decimal_text(rounded(initial_margin)),
+        "maintenance_margin": decimal_text(rounded(valued.maintenance_margin)),
         "last_maintenance_margin": "0",
         "sma": "0",
-        "multiplier": "1",
-        "shorting_enabled": False,
+        "multiplier": str(multiplier),
+        "shorting_enabled": terms.shorting and not configuration.no_shorting,
         "trading_blocked": False,
         "transfers_blocked": False,
         "account_blocked": False,
-        "trade_suspended_by_user": False,
+        "trade_suspended_by_user": configuration.suspend_trade,
         "options_approved_level": 0,
         "options_trading_level": 0,
         "created_at": utc_text(account.opened_at),
@@ -131,51 +140,58 @@ def account_json(exchange: Exchange, account: Account) -> Json:
 
 
 def position_json(exchange: Exchange, account: Account, position: Position) -> Json:
-    """A long position valued at the last trade; changes are against the last session's close."""
+    """A position valued at the last trade; changes are against the last session's close.
+
+    Of shares sold short quantity, value and cost are negative.
+    """
     price = last_price(exchange, position.asset)
     before = dollars(_close_before(exchange, position.asset))
     value = position.quantity * price
     gain = value - position.cost_basis
     gain_today = position.quantity * (price - before)
-    held_for_orders = account.held_for_orders(position.asset.symbol)
+    in_orders = account.held_for_orders(position.asset.symbol)
+    available = position.quantity + in_orders if position.is_short else position.quantity - in_orders
     return {
         "asset_id": str(position.asset.asset_id),
         "symbol": position.asset.symbol,
         "exchange": position.asset.exchange,
         "asset_class": "us_equity",
-        "asset_marginable": True,
+        "asset_marginable": position.asset.marginable,
         "qty": decimal_text(position.quantity),
-        "qty_available": decimal_text(position.quantity - held_for_orders),
-        "side": "long",
+        "qty_available": decimal_text(available),
+        "side": "short" if position.is_short else "long",
         "avg_entry_price": decimal_text(rounded(position.average_entry_price)),
         "cost_basis": decimal_text(rounded(position.cost_basis)),
         "market_value": decimal_text(value),
         "unrealized_pl": decimal_text(rounded(gain)),
-        "unrealized_plpc": decimal_text(rounded(gain / position.cost_basis)),
+        "unrealized_plpc": decimal_text(_share(gain, abs(position.cost_basis))),
         "unrealized_intraday_pl": decimal_text(rounded(gain_today)),
-        "unrealized_intraday_plpc": decimal_text(rounded(gain_today / (position.quantity * before))),
+        "unrealized_intraday_plpc": decimal_text(_share(gain_today, abs(position.quantity * before))),
         "current_price": decimal_text(price),
         "lastday_price": decimal_text(before),
-        "change_today": decimal_text(rounded((price - before) / before)),
+        "change_today": decimal_text(_share(price - before, before)),
     }
 
 
-def asset_json(asset: Asset) -> Json:
-    """A listed asset; nothing can be shorted in this version."""
+def asset_json(asset: Asset, *, listed: bool = True) -> Json:
+    """An asset of the catalogue; `listed` is whether it trades under its symbol today."""
+    active = asset.active and listed
     return {
         "id": str(asset.asset_id),
         "class": "us_equity",
         "exchange": asset.exchange,
         "symbol": asset.symbol,
         "name": asset.name,
-        "status": "active",
-        "tradable": asset.tradable,
-        "marginable": True,
-        "maintenance_margin_requirement": 30,
-        "shortable": False,
-        "easy_to_borrow": False,
+        "status": "active" if active else "inactive",
+        "tradable": asset.tradable and active,
+        "marginable": asset.marginable,
+        "maintenance_margin_requirement": asset.maintenance_margin,
+        "margin_requirement_long": str(asset.maintenance_margin),
+        "margin_requirement_short": str(asset.maintenance_margin),
+        "shortable": asset.shortable,
+        "easy_to_borrow": asset.easy_to_borrow,
         "fractionable": asset.fractionable,
-        "attributes": [],
+        "attributes": list(asset.attributes),
     }
 
 
@@ -199,34 +215,6 @@ def session_json(calendar: TradingCalendar, session: Session) -> Json:
         "session_open": "0400",
         "session_close": "2000" if session.minutes == 390 else "1700",
         "settlement_date": following.day.isoformat(),
-    }
-
-
-def quote_json(quote: Quote) -> Json:
-    """The data API's quote: prices in dollars, sizes in shares."""
-    return {
-        "t": utc_text(quote.at),
-        "ax": "V",
-        "ap": quote.ask / 100,
-        "as": quote.ask_size,
-        "bx": "V",
-        "bp": quote.bid / 100,
-        "bs": quote.bid_size,
-        "c": ["R"],
-        "z": "C",
-    }
-
-
-def trade_json(quote: Quote) -> Json:
-    """The data API's last trade."""
-    return {
-        "t": utc_text(quote.at),
-        "x": "V",
-        "p": quote.last / 100,
-        "s": quote.bid_size,
-        "c": ["@"],
-        "i": int(quote.at.timestamp()),
-        "z": "C",
     }
 
 
@@ -272,9 +260,23 @@ def positions_in_order(account: Account) -> list[Position]:
 
 def _close_before(exchange: Exchange, asset: Asset) -> int:
     """Cents at the close of the last session before the newest one that opened."""
-    session = exchange.calendar.last_opened(exchange.now)
-    number = 0 if session is None else max(0, session.number - 1)
-    return exchange.market.day(asset, exchange.calendar.sessions[number]).close
+    session = exchange.calendar.last_opened(exchange.now) or exchange.calendar.sessions[0]
+    return exchange.market.close_before(asset, session)
+
+
+@lru_cache(maxsize=1024)
+def _asset_id(asset: Asset) -> str:
+    """A hash to work out, and part of every order."""
+    return str(asset.asset_id)
+
+
+def _share(part: Decimal, whole: Decimal) -> Decimal:
+    """A ratio; of a position that cost nothing (a transfer may be free) zero."""
+    return rounded(part / whole) if whole else ZERO
+
+
+def _id_or_none(order_id: UUID | None) -> str | None:
+    return None if order_id is None else str(order_id)
 
 
 def _time_or_none(at: datetime | None) -> str | None:

@@ -17,7 +17,6 @@ from alpaca_simulator.exchange.exchange import Exchange
 _NOT_IMPLEMENTED = {
     "watchlists": "the watchlists API",
     "watchlists:by_name": "the watchlists API",
-    "corporate_actions": "the corporate actions API",
     "options": "the options API",
     "wallets": "the crypto wallets API",
     "perpetuals": "the perpetuals API",
@@ -39,7 +38,7 @@ class TradingApi:
         match request.segments[1:]:
             case ("account", *_):
                 return self._account.answer(account, request)
-            case ("clock" | "calendar" | "assets", *_):
+            case ("clock" | "calendar" | "assets" | "corporate_actions", *_):
                 return self._reference.answer(request)
             case ("orders" | "orders:by_client_order_id", *_):
                 return self._orders.answer(account, request)

@@ -19,6 +19,7 @@ class ActivityType(StrEnum):
     FILL = "FILL"
     DIVIDEND = "DIV"
     SPLIT = "SPLIT"
+    CASH_IN_LIEU = "CIL"
     NAME_CHANGE = "NC"
     CASH_JOURNAL = "JNLC"
     SHARE_JOURNAL = "JNLS"

@@ -1,4 +1,4 @@
-"""The exchange: accepts orders, matches them against the market's quotes as time is given to it.
+"""The exchange: accepts orders and lets market time pass; conducts the parts that do the work.
 
 No clock, no I/O and no randomness of its own: the same calls with the same times leave the same
 books and the same trade updates, however finely `advance` is called.
@@ -6,54 +6,47 @@ books and the same trade updates, however finely `advance` is called.
 
 from __future__ import annotations
 
-import heapq
-from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
-from decimal import ROUND_FLOOR, Decimal
+from datetime import datetime
+from decimal import Decimal
 from uuid import UUID
 
 from alpaca_simulator.exchange import refusals
+from alpaca_simulator.exchange.acceptance import (
+    Situation,
+    accept,
+    check_client_order_id,
+    check_not_suspended,
+    check_room,
+    legs_of,
+    listed_asset,
+)
 from alpaca_simulator.exchange.accounts import Account, AccountLimits, AccountTerms
-from alpaca_simulator.exchange.orders import Event, Order, OrderRequest, Side, Status, TimeInForce
+from alpaca_simulator.exchange.acknowledging import Acknowledgements
+from alpaca_simulator.exchange.agenda import Pending, Wish, from_microseconds, microseconds
+from alpaca_simulator.exchange.configuration import AccountConfiguration
+from alpaca_simulator.exchange.custody import Custody
+from alpaca_simulator.exchange.lifecycle import REQUESTED, TRANSITIONS, Event, Status
+from alpaca_simulator.exchange.margin import LEAST_EQUITY_ON_MARGIN, Valuation, Valued, valuation
+from alpaca_simulator.exchange.orders import Order, OrderRequest, ReplaceRequest, TimeInForce
+from alpaca_simulator.exchange.phases import Bell, Mark, marks_after, phase_at, phase_from
+from alpaca_simulator.exchange.placing import Identity, family_of, place
+from alpaca_simulator.exchange.register import Register
+from alpaca_simulator.exchange.replacement import check_replaceable, check_replacement, replaced_with
+from alpaca_simulator.exchange.rules import ExchangeRules, FillGate
+from alpaca_simulator.exchange.saving import ExchangeState, load, save
+from alpaca_simulator.exchange.trading import Trading
+from alpaca_simulator.exchange.updates import TradeUpdate
 from alpaca_simulator.market.assets import Asset, AssetCatalogue
-from alpaca_simulator.market.calendar import Session
-from alpaca_simulator.market.prices import Market, Quote
-from alpaca_simulator.values.identity import stable_uuid, unit_draw
-from alpaca_simulator.values.instants import epoch_floor
-from alpaca_simulator.values.quantities import ZERO, cents_at_least, cents_at_most, dollars, places
+from alpaca_simulator.market.halts import HaltBook
+from alpaca_simulator.market.prices import Market
+from alpaca_simulator.values.instants import NEW_YORK, epoch_floor, from_epoch
+from alpaca_simulator.values.quantities import ZERO, dollars
 
-GTC_LIFE = timedelta(days=90)
+__all__ = ["Exchange", "ExchangeRules", "ExchangeState", "FillGate", "TradeUpdate"]
 
-
-@dataclass(frozen=True, slots=True)
-class TradeUpdate:
-    """One event of one order of one account, as the stream tells it; `order` is a copy of that moment.
-
-    `price` (dollars a share), `quantity` and `position_quantity` (shares) are set for fills.
-    """
-
-    account_id: UUID
-    event: Event
-    at: datetime
-    execution_id: UUID
-    order: Order
-    price: Decimal | None = None
-    quantity: Decimal | None = None
-    position_quantity: Decimal | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ExchangeRules:
-    """What the exchange does beyond plain matching.
-
-    `partial_fill_probability` is the chance that a quote fills only a part of an order;
-    `updates_kept` bounds the trade updates nobody has taken yet.
-    """
-
-    partial_fill_probability: float = 0.0
-    updates_kept: int = 100_000
+#: Only a trade makes these: nobody may say that one has happened.
+_MADE_BY_TRADES = {Event.FILL, Event.PARTIAL_FILL}
 
 
 class Exchange:
@@ -68,119 +61,136 @@ class Exchange:
         *,
         limits: AccountLimits | None = None,
         rules: ExchangeRules | None = None,
+        halts: HaltBook | None = None,
     ) -> None:
         market.calendar.require(start)
         self.market = market
         self.calendar = market.calendar
         self.catalogue = catalogue
-        self.rules = rules or ExchangeRules()
+        self.halts = halts or HaltBook()
         self.now = start
         opened = [Account(terms, limits or AccountLimits(), start) for terms in accounts]
         self.accounts: dict[UUID, Account] = {account.account_id: account for account in opened}
-        self.updates_dropped = 0
-        self._updates: deque[TradeUpdate] = deque()
-        self._owners: dict[int, Account] = {}
-        self._working: dict[int, Order] = {}
-        self._orders_made = 0
-        self._executions = 0
+        self.register = Register(rules or ExchangeRules())
+        self.trading = Trading(market, self.halts, self.register, self.buying_power)
+        self.acknowledgements = Acknowledgements(self.register, self.trading.agenda)
+        self._custody = Custody(market, catalogue, opened, self.register)
+        self._halts_known = self.halts.listed()
+        self.look_at_the_clock()
+
+    @property
+    def rules(self) -> ExchangeRules:
+        """How orders are acknowledged and filled."""
+        return self.register.rules
+
+    @rules.setter
+    def rules(self, rules: ExchangeRules) -> None:
+        self.register.rules = rules
+
+    @property
+    def fill_gate(self) -> FillGate | None:
+        """Asked before each fill; None lets every fill happen."""
+        return self.trading.fill_gate
+
+    @fill_gate.setter
+    def fill_gate(self, gate: FillGate | None) -> None:
+        self.trading.fill_gate = gate
 
     # -- time -------------------------------------------------------------------------------
 
     def advance(self, to: datetime) -> None:
-        """Let market time pass until `to`: opens, fills in time order, closes. Earlier times do nothing."""
+        """Let market time pass until `to`: bells, fills and acknowledgements in time order.
+
+        Earlier times do nothing.
+        """
         if to <= self.now:
             return
-        for session in self.calendar.touched(self.now, to):
-            if self.now < session.opens_at <= to:
-                self._open(session)
-            self._match(session, self.now, to)
-            if session.closes_at <= to:
-                self._close(session)
+        until, agenda = microseconds(to), self.trading.agenda
+        self._notice_halts()
+        self._plan_fresh()
+        while True:
+            bell = microseconds(self._next_mark.at) if self._next_mark else None
+            entry = agenda.next_time()
+            if bell is not None and bell <= until and (entry is None or bell <= entry):
+                self._ring()
+            elif entry is not None and entry <= until:
+                self.now = from_microseconds(entry)
+                self._meet()
+            else:
+                break
+            self._plan_fresh()
         self.now = to
+        self.trading.follow_all(to)
 
-    def _open(self, session: Session) -> None:
-        for order in list(self._working.values()):
-            if order.status is Status.ACCEPTED:
-                self._happen(order, Event.NEW, session.opens_at)
+    def look_at_the_clock(self) -> None:
+        """Find out what trades at the present time and which bell comes next; every order is looked at anew."""
+        self._marks = marks_after(self.calendar, self.now)
+        self._next_mark: Mark | None = next(self._marks, None)
+        self.trading.phase = phase_at(self.calendar, self.now)
+        self.trading.agenda.drop_quotes()
+        self.trading.plan_all(epoch_floor(self.now) + 1)
 
-    def _match(self, session: Session, after: datetime, until: datetime) -> None:
-        seconds = range(
-            max(epoch_floor(after) + 1, session.open_epoch), min(epoch_floor(until) + 1, session.close_epoch)
-        )
-        if not seconds:
+    def _meet(self) -> None:
+        entry = self.trading.agenda.pop()
+        if entry.is_quote:
+            self.trading.meet(entry)
             return
-        # Orders are worked in the order of time, then of arrival, whatever account they are of.
-        due: list[tuple[int, int]] = []
-        for order in list(self._working.values()):
-            self._look_ahead(due, order, session, seconds)
-        while due:
-            epoch, number = heapq.heappop(due)
-            order = self._working[number]
-            quote = self.market.quote_in(order.asset, session, epoch)
-            self._execute(order, quote)
-            if order.is_open:
-                self._look_ahead(due, order, session, range(epoch + 1, seconds.stop))
+        order = self.acknowledgements.order_of(entry.number)
+        if order is not None:
+            # Whatever becomes of a trailing stop now, it has followed the market until now.
+            self.trading.follow_one(order, self.now)
+        self.acknowledgements.carry_out(entry.number, self.now)
 
-    def _look_ahead(self, due: list[tuple[int, int]], order: Order, session: Session, seconds: range) -> None:
-        """Note the first second in which something happens to `order`."""
-        if not seconds:
-            return
-        if order.time_in_force is TimeInForce.IOC or order.limit_price is None:
-            heapq.heappush(due, (seconds.start, order.number))
-            return
-        buying = order.side is Side.BUY
-        quote = self.market.first_quote(
-            order.asset,
-            session,
-            seconds,
-            ask_at_most=cents_at_most(order.limit_price) if buying else None,
-            bid_at_least=None if buying else cents_at_least(order.limit_price),
-        )
-        if quote is not None:
-            heapq.heappush(due, (epoch_floor(quote.at), order.number))
+    def _plan_fresh(self) -> None:
+        for order in self.register.fresh():
+            self.trading.plan(order, epoch_floor(self.now) + 1)
 
-    def _execute(self, order: Order, quote: Quote) -> None:
-        account = self._owners[order.number]
-        price = dollars(quote.ask if order.side is Side.BUY else quote.bid)
-        if _is_marketable(order, price):
-            quantity = self._fill_quantity(order)
-            # What a market order costs is only known now; an account never spends what it has not.
-            if order.side is Side.BUY and quantity * price > account.buying_power + order.reserved:
-                unpaid = Event.REJECTED if order.filled_quantity == 0 else Event.CANCELED
-                self._happen(order, unpaid, quote.at)
-                return
-            self._fill(account, order, quantity, price, quote.at)
-        if order.is_open and order.time_in_force is TimeInForce.IOC:
-            self._happen(order, Event.CANCELED, quote.at)
+    def _notice_halts(self) -> None:
+        """Halts may be called or lifted by others: what was foreseen without them is void."""
+        listed = self.halts.listed()
+        if listed != self._halts_known:
+            self._halts_known = listed
+            self.trading.plan_all(epoch_floor(self.now) + 1)
 
-    def _fill_quantity(self, order: Order) -> Decimal:
-        """All that remains, or by the rules' chance about half of it in whole shares."""
-        half = (order.remaining / 2).to_integral_value(rounding=ROUND_FLOOR)
-        chance = self.rules.partial_fill_probability
-        if chance <= 0 or half < 1:
-            return order.remaining
-        drawn = unit_draw(self.market.seed, "partial fill", order.order_id, order.fills)
-        return half if drawn < chance else order.remaining
+    def _ring(self) -> None:
+        """Carry out the next bell; what orders wait for begins anew with each part of the session."""
+        mark = self._next_mark
+        assert mark is not None  # noqa: S101  (the caller has looked)
+        self._next_mark = next(self._marks, None)
+        at, session = mark.at, mark.session
+        self.trading.follow_all(from_epoch(mark.epoch - 1))
+        self.now = at
+        match mark.bell:
+            case Bell.PRE_MARKET:
+                self._custody.take_effect(session, at)
+                self._route(at, extended_hours=True)
+            case Bell.OPENING:
+                self._custody.pay_dividends(at)
+                self._route(at, extended_hours=False)
+                self.trading.auction(session, TimeInForce.OPG, at)
+                self._expire(at)
+            case Bell.CLOSING:
+                self.trading.auction(session, TimeInForce.CLS, at)
+                self._expire(at)
+                self._custody.value_at_close(session, at)
+            case Bell.END:
+                self._expire(at)
+        self.register.fresh()
+        self.trading.begin(phase_from(mark))
 
-    def _fill(self, account: Account, order: Order, quantity: Decimal, price: Decimal, at: datetime) -> None:
-        account.settle(order, quantity, price)
-        event = Event.FILL if order.remaining == 0 else Event.PARTIAL_FILL
-        self._happen(order, event, at, price=price, quantity=quantity)
+    def _route(self, at: datetime, *, extended_hours: bool) -> None:
+        """Send waiting orders to the market that opens, and wake those that were done for the day before."""
+        for order in self.register.in_order():
+            waits = order.status is Status.ACCEPTED and (order.extended_hours or not extended_hours)
+            rests = order.status is Status.DONE_FOR_DAY and not extended_hours
+            if waits or rests:
+                self.register.happen(order, Event.NEW, at)
 
-    def _close(self, session: Session) -> None:
-        for order in list(self._working.values()):
-            if order.expires_at <= session.closes_at:
-                ended = Event.CANCELED if order.time_in_force is TimeInForce.IOC else Event.EXPIRED
-                self._happen(order, ended, session.closes_at)
-        for account in self.accounts.values():
-            value = sum(
-                (
-                    position.quantity * dollars(self.market.day(position.asset, session).close)
-                    for position in account.positions.values()
-                ),
-                ZERO,
-            )
-            account.equity_at_last_close = account.cash + value
+    def _expire(self, at: datetime) -> None:
+        for order in self.register.in_order():
+            if order.is_open and order.expires_at <= at:
+                ended = Event.CANCELED if order.time_in_force.is_immediate else Event.EXPIRED
+                self.register.happen(order, ended, at)
 
     # -- orders -----------------------------------------------------------------------------
 
@@ -189,150 +199,155 @@ class Exchange:
 
         What comes back is a copy of the order as the POST answers it; what happens next is a trade update.
         """
-        asset = self._tradable(request)
-        self._check_client_order_id(account, request)
-        self._check_wash_trade(account, request)
-        reserve_price = self._check_means(account, asset, request)
-        session = self.calendar.open_at(self.now)
-        if session is None and request.time_in_force is TimeInForce.IOC:
-            raise refusals.unprocessable("ioc orders are only accepted while the market is open")
-        self._orders_made += 1
-        order_id = stable_uuid(self.market.seed, account.account_id, "order", self._orders_made)
-        order = Order(
-            number=self._orders_made,
-            order_id=order_id,
-            client_order_id=request.client_order_id or str(stable_uuid(order_id, "client")),
-            asset=asset,
-            side=request.side,
-            order_type=request.order_type,
-            time_in_force=request.time_in_force,
-            quantity=request.quantity,
-            limit_price=request.limit_price,
-            extended_hours=request.extended_hours,
-            status=Status.ACCEPTED if session is None else Status.PENDING_NEW,
-            created_at=self.now,
-            updated_at=self.now,
-            expires_at=self._expiry(request.time_in_force),
-            reserve_price=reserve_price,
-        )
-        account.add(order)
-        self._working[order.number] = order
-        self._owners[order.number] = account
-        answer = replace(order)
-        if session is not None:
-            self._happen(order, Event.NEW, self.now)
+        today = self.now.astimezone(NEW_YORK).date()
+        asset = listed_asset(self.catalogue, self.market.actions, request.symbol, today)
+        situation = self._situation(account, asset, request)
+        means = accept(situation)
+        number = self.register.next_number(1 + legs_of(request))
+        order = place(situation, means, Identity(self.market.seed, account.account_id, number))
+        self.register.add(account, order)
+        if order.is_unpriced and order.position_intent.is_closing:
+            account.replace_reservation(order, ZERO, means.offered)
+        for leg in order.legs:
+            self.register.add(account, leg)
+        family = family_of(order)
+        if family is not None:
+            self.register.add_family(family)
+        answer = order.snapshot()
+        if order.status is Status.PENDING_NEW:
+            self._ask(Pending(Wish.NEW, account.account_id, order.order_id, self.now + self.rules.new_delay))
         return answer
 
     def cancel(self, order: Order) -> None:
-        """Cancel an open order; raises Refusal when it has already ended."""
+        """Ask for an open order to be canceled; raises Refusal when it has ended or is being canceled or replaced."""
         if not order.is_open:
             raise refusals.unprocessable(f'order is already in "{order.status}" state')
-        self._happen(order, Event.CANCELED, self.now)
+        if order.status in REQUESTED:
+            raise refusals.unprocessable(f"order {order.status.value.replace('_', ' ')}")
+        if order.replaces is not None and self.acknowledgements.is_replacement(order):
+            raise refusals.unprocessable("order chain not fully replaced")
+        account = self.register.owners[order.number]
+        due = self.now + self.rules.cancel_delay
+        if due > self.now and Event.PENDING_CANCEL in TRANSITIONS[order.status]:
+            self.register.happen(order, Event.PENDING_CANCEL, self.now)
+        self._ask(Pending(Wish.CANCEL, account.account_id, order.order_id, due))
 
-    def _tradable(self, request: OrderRequest) -> Asset:
-        asset = self.catalogue.find(request.symbol)
-        if asset is None:
-            raise refusals.unprocessable(f'asset "{request.symbol}" not found')
-        if not asset.tradable:
-            raise refusals.unprocessable(f"asset {asset.symbol} is not tradable")
-        if places(request.quantity) > 0:
-            if not asset.fractionable:
-                raise refusals.forbidden(f'asset "{asset.symbol}" is not fractionable')
-            if request.time_in_force is not TimeInForce.DAY:
-                raise refusals.unprocessable("fractional orders must be DAY orders")
-        return asset
+    def replace(self, account: Account, order: Order, request: ReplaceRequest) -> Order:
+        """Ask for an open order to be replaced, or raise Refusal; a copy of the new order as the PATCH answers it.
 
-    def _check_client_order_id(self, account: Account, request: OrderRequest) -> None:
-        if request.client_order_id is not None and account.knows_client_order_id(request.client_order_id):
-            raise refusals.bad_parameter("client_order_id must be unique")
-        if account.orders_ever >= account.limits.orders_ever:
-            raise refusals.forbidden(f"account has reached its {account.limits.orders_ever} orders")
-        if len(account.open_orders) >= account.limits.open_orders:
-            raise refusals.forbidden(f"account has reached its {account.limits.open_orders} open orders")
+        Whether it takes the place of the old one is told by trade updates: a fill may come first.
+        """
+        check_not_suspended(account)
+        check_replaceable(order, request)
+        check_client_order_id(account, request.client_order_id)
+        check_room(account)
+        identity = Identity(self.market.seed, account.account_id, self.register.orders_made + 1)
+        new = replaced_with(
+            order, request, identity, self.calendar, lambda: self.market.quote(order.asset, self.now), self.now
+        )
+        family = self.register.families.get(order.number)
+        reservation = check_replacement(account, order, new, family, self.buying_power(account))
+        self.register.next_number()
+        self.register.add(account, new)
+        account.replace_reservation(new, *reservation)
+        answer = new.snapshot()
+        due = self.now + self.rules.replace_delay
+        if due > self.now:
+            self.register.happen(order, Event.PENDING_REPLACE, self.now)
+        self._ask(Pending(Wish.REPLACE, account.account_id, order.order_id, due, new.order_id, request.quantity))
+        return answer
 
-    def _check_wash_trade(self, account: Account, request: OrderRequest) -> None:
-        for other in account.open_orders.values():
-            if other.asset.symbol != request.symbol or other.side is request.side:
-                continue
-            if _would_cross(request, other):
-                raise refusals.wash_trade(str(other.order_id), other.order_type.value)
+    def force(self, order: Order, event: Event) -> None:
+        """Let an event happen to an order that the exchange alone would not bring about.
 
-    def _check_means(self, account: Account, asset: Asset, request: OrderRequest) -> Decimal:
-        """The dollars a share to hold back; raises Refusal when there is not enough of anything."""
-        if request.side is Side.SELL:
-            held, offered = account.held(asset.symbol), account.held_for_orders(asset.symbol)
-            if held == 0:
-                raise refusals.forbidden("account is not allowed to short")
-            if request.quantity > held - offered:
-                raise refusals.insufficient_quantity(asset.symbol, request.quantity, held, offered)
-            return ZERO
-        price = request.limit_price or dollars(self.market.quote(asset, self.now).ask)
-        cost = request.quantity * price
-        if cost > account.buying_power:
-            raise refusals.insufficient_buying_power(account.buying_power, cost)
-        return price
+        Raises Refusal when the order cannot take it, and for what only a trade or a family decides.
+        """
+        if event in _MADE_BY_TRADES:
+            raise refusals.unprocessable(f"only a trade makes a {event}")
+        if event not in TRANSITIONS[order.status] or not order.is_open:
+            raise refusals.unprocessable(f'order in "{order.status}" state knows no {event}')
+        if order.status is Status.HELD and event is Event.NEW:
+            raise refusals.unprocessable("a held order waits for the others of its family")
+        self.register.happen(order, event, self.now)
 
-    def _expiry(self, time_in_force: TimeInForce) -> datetime:
-        closing = self.calendar.next_closing(self.now)
-        if time_in_force is not TimeInForce.GTC:
-            return closing.closes_at
-        last_day = (self.now + GTC_LIFE).date()
-        return max((closing, *self.calendar.between(closing.day, last_day)), key=lambda s: s.number).closes_at
+    def _ask(self, pending: Pending) -> None:
+        account = self.accounts[pending.account_id]
+        if pending.due > self.now:
+            self.acknowledgements.ask(account, pending)
+        else:
+            self.acknowledgements.answer(account, pending, self.now)
+
+    def _situation(self, account: Account, asset: Asset, request: OrderRequest) -> Situation:
+        return Situation(
+            account=account,
+            request=request,
+            asset=asset,
+            now=self.now,
+            phase=self.trading.phase,
+            calendar=self.calendar,
+            quote_now=lambda: self.market.quote(asset, self.now),
+            value_now=lambda: self.value(account),
+            buying_power_now=lambda: self.buying_power(account),
+        )
+
+    # -- money ------------------------------------------------------------------------------
+
+    def value(self, account: Account) -> Valuation:
+        """What the account is worth at the last trades."""
+        return valuation(
+            account.cash,
+            (
+                Valued(one.quantity, dollars(self.market.quote(one.asset, self.now).last))
+                for one in account.positions.values()
+            ),
+        )
+
+    def multiplier(self, account: Account) -> int:
+        """How many dollars the account may trade for each of its own: 1 is a cash account."""
+        allowed = int(account.configuration.max_margin_multiplier)
+        most = min(account.terms.margin_multiplier, allowed)
+        return most if most == 1 or self.value(account).equity >= LEAST_EQUITY_ON_MARGIN else 1
+
+    def buying_power(self, account: Account) -> Decimal:
+        """Dollars that the account can still open positions with; see Valuation.buying_power."""
+        if account.is_cash_account:
+            return account.cash - account.reserved
+        return self.value(account).buying_power(self.multiplier(account), account.reserved)
+
+    def configure(self, account: Account, configuration: AccountConfiguration) -> None:
+        """Set what the account's owner wants about it."""
+        account.configuration = configuration
+
+    def adjust_position(
+        self, account: Account, asset: Asset, quantity_change: Decimal, price: Decimal, at: datetime | None = None
+    ) -> None:
+        """Put shares (signed) into an account at `price` dollars, as if somebody else had; no money moves."""
+        self._custody.move_shares(account, asset, quantity_change, price, at or self.now)
+
+    def adjust_cash(self, account: Account, change: Decimal, at: datetime | None = None) -> None:
+        """Put dollars (signed) into an account, as if somebody else had."""
+        self._custody.move_cash(account, change, at or self.now)
+
+    # -- going on after a restart -----------------------------------------------------------
+
+    def state(self) -> ExchangeState:
+        """Everything that `restore` needs to go on from the present time; trade updates not taken are no part of it."""
+        return save(self.now, self.register, self.acknowledgements, self.halts, self.accounts.values())
+
+    def restore(self, state: ExchangeState) -> None:
+        """Go on where `state` was taken; raises ValueError when it tells of accounts or assets unknown here."""
+        self.now = state.now
+        load(state, self.register, self.acknowledgements, self.halts, self.accounts, self.catalogue)
+        self._halts_known = self.halts.listed()
+        self.look_at_the_clock()
 
     # -- trade updates ----------------------------------------------------------------------
 
+    @property
+    def updates_dropped(self) -> int:
+        """How many trade updates nobody took in time."""
+        return self.register.updates.dropped
+
     def take_updates(self) -> list[TradeUpdate]:
         """Every trade update since the last call, in the order it happened."""
-        taken = list(self._updates)
-        self._updates.clear()
-        return taken
-
-    def _happen(
-        self,
-        order: Order,
-        event: Event,
-        at: datetime,
-        *,
-        price: Decimal | None = None,
-        quantity: Decimal | None = None,
-    ) -> None:
-        account = self._owners[order.number]
-        order.move(event, at)
-        account.event_counts[event] += 1
-        if not order.is_open:
-            account.release(order)
-            del self._working[order.number], self._owners[order.number]
-        self._executions += 1
-        if len(self._updates) >= self.rules.updates_kept:
-            self._updates.popleft()
-            self.updates_dropped += 1
-        self._updates.append(
-            TradeUpdate(
-                account_id=account.account_id,
-                event=event,
-                at=at,
-                execution_id=stable_uuid(order.order_id, event, self._executions),
-                order=replace(order),
-                price=price,
-                quantity=quantity,
-                position_quantity=None if price is None else account.held(order.asset.symbol),
-            )
-        )
-
-
-def _is_marketable(order: Order, price: Decimal) -> bool:
-    if order.limit_price is None:
-        return True
-    return price <= order.limit_price if order.side is Side.BUY else price >= order.limit_price
-
-
-def _would_cross(request: OrderRequest, other: Order) -> bool:
-    """Whether the two could trade with each other: either at any price, or the buy at or over the sell."""
-    if request.limit_price is None or other.limit_price is None:
-        return True
-    buy, sell = (
-        (request.limit_price, other.limit_price)
-        if request.side is Side.BUY
-        else (other.limit_price, request.limit_price)
-    )
-    return buy >= sell
+        return self.register.updates.take()

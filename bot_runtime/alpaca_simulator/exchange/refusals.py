@@ -100,10 +100,16 @@ def insufficient_quantity(symbol: str, requested: Decimal, held: Decimal, in_ord
     )
 
 
-def wash_trade(existing_order_id: str, existing_kind: str) -> Refusal:
+def wash_trade(existing_order_id: str, *, has_limit: bool) -> Refusal:
     """403: an open order of the opposite side would trade with this one."""
+    kind = "limit" if has_limit else "market/stop"
     return forbidden(
         "potential wash trade detected. use complex orders",
         existing_order_id=existing_order_id,
-        reject_reason=f"opposite side {existing_kind} order exists",
+        reject_reason=f"opposite side {kind} order exists",
     )
+
+
+def unprocessable_price(message: str, base_price: Decimal) -> Refusal:
+    """422/42210000: an exit on the wrong side of the price it is measured by, in dollars."""
+    return Refusal(422, 42210000, message, {"base_price": decimal_text(base_price)})

@@ -1,40 +1,29 @@
-"""Bars of any timeframe from one minute to one day, cut into pages.
+"""Bars of any timeframe, made of what the tape shows.
 
 Never show a bar, or any part of one, that is not over at the time of asking.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
-import re
-from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import UTC, datetime, time, timedelta
+from collections.abc import Iterator, Sequence
+from datetime import date, datetime, timedelta
+from itertools import groupby
+from typing import NamedTuple
 
+from alpaca_simulator.market.adjustments import UNADJUSTED, Adjustment, Factor
 from alpaca_simulator.market.assets import Asset
 from alpaca_simulator.market.calendar import Session
-from alpaca_simulator.market.prices import Market, MinuteBars
-from alpaca_simulator.values.instants import NEW_YORK, from_epoch, read_instant, utc_text
+from alpaca_simulator.market.paging import Series, Span
+from alpaca_simulator.market.price_source import MinuteBars, hours_at
+from alpaca_simulator.market.prices import Market
+from alpaca_simulator.market.tape import Tape
+from alpaca_simulator.market.timeframes import Timeframe, midnight_in_new_york
+from alpaca_simulator.values.instants import NEW_YORK, from_epoch
 
-_TIMEFRAME = re.compile(r"([0-9]{1,3})(Min|T|Hour|H|Day|D)", re.ASCII)
-_DAY_MINUTES = 24 * 60
-
-
-@dataclass(frozen=True, slots=True)
-class Timeframe:
-    """The length of a bar in minutes of the day; a whole day is one session."""
-
-    minutes: int
-
-    @property
-    def is_daily(self) -> bool:
-        """Whether a bar covers a session."""
-        return self.minutes == _DAY_MINUTES
+UNCHANGED = Adjustment((), ())
 
 
-@dataclass(frozen=True, slots=True)
-class Bar:
+class Bar(NamedTuple):
     """One bar: prices in dollars as the data API prints them, volume in shares."""
 
     at: datetime
@@ -46,176 +35,240 @@ class Bar:
     trades: int
     vwap: float
 
-    def json(self) -> dict[str, object]:
-        """The data API's bar."""
-        return {
-            "t": utc_text(self.at),
-            "o": self.open,
-            "h": self.high,
-            "l": self.low,
-            "c": self.close,
-            "v": self.volume,
-            "n": self.trades,
-            "vw": self.vwap,
-        }
+
+class _Sum(NamedTuple):
+    """Trading put together: prices and turnover in cents, volume in shares; not whole ones when adjusted."""
+
+    open: float
+    high: float
+    low: float
+    close: float
+    volume: float
+    trades: int
+    turnover: float
 
 
-@dataclass(frozen=True, slots=True)
-class BarQuery:
-    """Which bars: of `assets` in their order, starting from `start` to `end` (both included)."""
-
-    assets: tuple[Asset, ...]
-    timeframe: Timeframe
-    start: datetime
-    end: datetime
-    descending: bool
-    limit: int
-
-
-@dataclass(frozen=True, slots=True)
-class BarPage:
-    """Bars by symbol, and the token that asks for the rest."""
-
-    bars: dict[str, list[Bar]]
-    next_token: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class PageToken:
-    """Where the page before ended: the last bar that was given."""
-
-    symbol: str
-    at: datetime
-
-    def text(self) -> str:
-        """The token as the client sends it back."""
-        return base64.urlsafe_b64encode(f"{self.symbol}|{utc_text(self.at)}".encode()).decode()
-
-
-def read_timeframe(text: str) -> Timeframe | None:
-    """1 to 59 minutes, 1 to 23 hours or 1 day; None for anything else."""
-    found = _TIMEFRAME.fullmatch(text)
-    if found is None:
-        return None
-    amount, unit = int(found[1]), found[2]
-    length, most = {"M": (1, 59), "T": (1, 59), "H": (60, 23), "D": (_DAY_MINUTES, 1)}[unit[0]]
-    return Timeframe(amount * length) if 1 <= amount <= most else None
-
-
-def read_page_token(text: str) -> PageToken | None:
-    """A token this module gave out, None for anything else."""
-    try:
-        symbol, _, at = base64.urlsafe_b64decode(text.encode()).decode().partition("|")
-    except (binascii.Error, UnicodeError, ValueError):
-        return None
-    instant = read_instant(at)
-    return None if instant is None or not symbol else PageToken(symbol, instant)
-
-
-def bar_page(market: Market, query: BarQuery, now: datetime, after: PageToken | None) -> BarPage:
-    """The next `limit` bars after `after`, symbol by symbol, as far as they are over at `now`."""
-    found: dict[str, list[Bar]] = {}
-    count, last = 0, after
-    symbols = [asset.symbol for asset in query.assets]
-    first = symbols.index(after.symbol) if after is not None and after.symbol in symbols else 0
-    for asset in query.assets[first:]:
-        resume = after.at if after is not None and after.symbol == asset.symbol else None
-        for bar in _bars(market, asset, query, now, resume):
-            if count == query.limit:
-                return BarPage(found, last.text() if last else None)
-            found.setdefault(asset.symbol, []).append(bar)
-            count, last = count + 1, PageToken(asset.symbol, bar.at)
-    return BarPage(found, None)
-
-
-def latest_minute(market: Market, asset: Asset, now: datetime) -> Bar | None:
-    """The newest minute bar that is over at `now`."""
-    # No holiday keeps the exchange closed for two weeks.
-    query = BarQuery((asset,), Timeframe(1), now - timedelta(days=14), now, descending=True, limit=1)
-    return next(_bars(market, asset, query, now, None), None)
-
-
-def _bars(market: Market, asset: Asset, query: BarQuery, now: datetime, resume: datetime | None) -> Iterator[Bar]:
-    """One asset's bars in the order asked for, beginning strictly after `resume`."""
-    start, end = query.start, min(query.end, now)
-    if resume is not None:
-        start, end = (start, min(end, resume)) if query.descending else (max(start, resume), end)
-    if start > end:
+def bars_of(
+    tape: Tape, series: Series, timeframe: Timeframe, span: Span, now: datetime, adjustment: Adjustment = UNCHANGED
+) -> Iterator[Bar]:
+    """The bars of `series` that begin in `span`, in its order, as far as they are over at `now`."""
+    end = min(span.end, now)
+    if span.start > end:
         return
-    sessions = market.calendar.between(start.astimezone(NEW_YORK).date(), end.astimezone(NEW_YORK).date())
-    for session in reversed(sessions) if query.descending else sessions:
-        made = _session_bars(market, asset, session, query.timeframe, now)
-        for bar in reversed(made) if query.descending else made:
-            if start <= bar.at <= end and bar.at != resume:
-                yield bar
+    first, last = _day(span.start), _day(end)
+    if timeframe.is_intraday:
+        made = _intraday(tape, series, timeframe, (first, last, span.descending), now, adjustment)
+    else:
+        days = (timeframe.first_day(first), timeframe.last_day(last), span.descending)
+        made = _longer(tape, series, timeframe, days, now, adjustment)
+    yield from (bar for bar in made if span.start <= bar.at <= end)
 
 
-def _session_bars(market: Market, asset: Asset, session: Session, timeframe: Timeframe, now: datetime) -> list[Bar]:
-    """Every bar of one session so far, oldest first."""
-    over = min(session.minutes, int(now.timestamp() - session.open_epoch) // 60)
-    if over <= 0:
-        return []
-    if timeframe.is_daily:
-        return [_daily_bar(market, asset, session, over)]
+def latest_minute(tape: Tape, series: Series, now: datetime) -> Bar | None:
+    """The newest minute bar that is over at `now`."""
+    return next(bars_of(tape, series, Timeframe(1, "minute"), _back_from(tape, now), now), None)
+
+
+def latest_days(tape: Tape, series: Series, now: datetime) -> list[Bar]:
+    """The newest two daily bars, newest first; today's as far as it is over."""
+    days = bars_of(tape, series, Timeframe(1, "day"), _back_from(tape, now), now)
+    return [bar for bar, _ in zip(days, range(2), strict=False)]
+
+
+def minute_bar(market: Market, asset: Asset, session: Session, epoch: int) -> Bar | None:
+    """The bar of the minute that begins at `epoch` (Unix), extended hours included; None without trades."""
+    minutes = market.minutes(asset, session, hours_at(session, epoch))
+    minute = (epoch - minutes.start_epoch) // 60
+    joined = _joined(minutes, minute, minute + 1)
+    return None if joined is None else _bar(from_epoch(epoch), joined)
+
+
+def day_so_far(market: Market, asset: Asset, session: Session, until: int) -> Bar | None:
+    """The day's bar of the minutes that are over at `until` (Unix epoch); None without trades."""
     minutes = market.minutes(asset, session)
-    if timeframe.minutes == 1:
-        return [
-            _joined(minutes, minute, minute + 1, minutes.session.open_epoch + 60 * minute) for minute in range(over)
+    over = max(0, min(len(minutes.open), (until - minutes.start_epoch) // 60))
+    joined = _joined(minutes, 0, over)
+    return None if joined is None else _bar(midnight_in_new_york(session.day), joined)
+
+
+def _back_from(tape: Tape, now: datetime) -> Span:
+    return Span(tape.market.calendar.sessions[0].opens_at - timedelta(days=1), now, descending=True)
+
+
+def _day(at: datetime) -> date:
+    return at.astimezone(NEW_YORK).date()
+
+
+def _sessions(tape: Tape, series: Series, days: tuple[date, date, bool]) -> Iterator[Session]:
+    """The sessions from day to day in which the series trades, newest first when the third says so."""
+    first, last, descending = days
+    sessions = tape.market.calendar.between(first, last)
+    for session in reversed(sessions) if descending else sessions:
+        if series.covers(session) and tape.market.trades_in(series.asset, session):
+            yield session
+
+
+def _intraday(
+    tape: Tape,
+    series: Series,
+    timeframe: Timeframe,
+    days: tuple[date, date, bool],
+    now: datetime,
+    adjustment: Adjustment,
+) -> Iterator[Bar]:
+    for session in _sessions(tape, series, days):
+        if not _any_over(tape, session, now):
+            continue
+        minutes = tape.minutes(series.asset, session)
+        over = _over(minutes, now)
+        factor = adjustment.on(session.day)
+        made = _minutes(minutes, over, factor) if timeframe.amount == 1 else _grid(minutes, timeframe, over, factor)
+        yield from reversed(made) if days[2] else made
+
+
+def _longer(
+    tape: Tape,
+    series: Series,
+    timeframe: Timeframe,
+    days: tuple[date, date, bool],
+    now: datetime,
+    adjustment: Adjustment,
+) -> Iterator[Bar]:
+    """Bars of whole sessions, stamped midnight in New York of their first day."""
+    sessions = _sessions(tape, series, days)
+    for first, together in groupby(sessions, lambda session: timeframe.first_day(session.day)):
+        parts = [
+            _adjusted(part, adjustment.on(session.day))
+            for session in together
+            if (part := _session_sum(tape, series, session, now)) is not None
         ]
-    return list(_intraday_bars(minutes, timeframe, over))
+        if parts:
+            whole = parts[0] if len(parts) == 1 else _put_together(parts[::-1] if days[2] else parts)
+            yield _bar(midnight_in_new_york(first), whole)
 
 
-def _daily_bar(market: Market, asset: Asset, session: Session, over: int) -> Bar:
-    """A session's bar, stamped midnight in New York. A whole one comes without making its minutes."""
-    midnight = datetime.combine(session.day, time(), NEW_YORK).astimezone(UTC)
-    if over < session.minutes:
-        return _joined(market.minutes(asset, session), 0, over, int(midnight.timestamp()))
-    day = market.day(asset, session)
-    # The minutes are not made here: a session's vwap is its typical price.
-    typical = (day.high + day.low + day.close) / 300
-    return Bar(
-        midnight,
-        day.open / 100,
-        day.high / 100,
-        day.low / 100,
-        day.close / 100,
-        day.volume,
-        day.trades,
-        round(typical, 6),
-    )
+def _session_sum(tape: Tape, series: Series, session: Session, now: datetime) -> _Sum | None:
+    """A session as far as it is over. A whole one without a halt comes without making its minutes."""
+    if now >= session.closes_at and tape.is_whole(series.asset, session):
+        day = tape.market.day(series.asset, session)
+        return _Sum(day.open, day.high, day.low, day.close, day.volume, day.trades, day.turnover)
+    if now.timestamp() < session.open_epoch + 60:
+        return None
+    minutes = tape.regular_minutes(series.asset, session)
+    return _joined(minutes, 0, _over(minutes, now))
 
 
-def _intraday_bars(minutes: MinuteBars, timeframe: Timeframe, over: int) -> Iterator[Bar]:
+def _any_over(tape: Tape, session: Session, now: datetime) -> bool:
+    start = session.pre_market_epoch if tape.market.shows_extended_hours else session.open_epoch
+    return now.timestamp() >= start + 60
+
+
+def _over(minutes: MinuteBars, now: datetime) -> int:
+    """How many of the minutes are over."""
+    return max(0, min(len(minutes.open), int(now.timestamp() - minutes.start_epoch) // 60))
+
+
+def _minutes(minutes: MinuteBars, over: int, factor: Factor) -> list[Bar]:
+    """One bar for each minute with trades."""
+    if factor != UNADJUSTED:
+        return [
+            _bar(from_epoch(minutes.start_epoch + 60 * minute), _adjusted(joined, factor))
+            for minute in range(over)
+            if (joined := _joined(minutes, minute, minute + 1)) is not None
+        ]
+    epochs = range(minutes.start_epoch, minutes.start_epoch + 60 * over, 60)
+    columns = (minutes.open, minutes.high, minutes.low, minutes.close, minutes.volume, minutes.trades, minutes.turnover)
+    return [
+        Bar(from_epoch(epoch), o / 100, h / 100, lo / 100, c / 100, v, n, round(t / v / 100, 6))
+        for epoch, o, h, lo, c, v, n, t in zip(epochs, *columns, strict=False)
+        if v
+    ]
+
+
+def _grid(minutes: MinuteBars, timeframe: Timeframe, over: int, factor: Factor) -> list[Bar]:
     """Minutes joined by the timeframe's grid, which counts from midnight in New York.
 
     The last bar shows what is over of it, as Alpaca's does.
     """
-    local = from_epoch(minutes.session.open_epoch).astimezone(NEW_YORK)
+    local = from_epoch(minutes.start_epoch).astimezone(NEW_YORK)
     from_midnight = local.hour * 60 + local.minute
-    midnight_epoch = minutes.session.open_epoch - 60 * from_midnight
-    begin = 0
+    midnight_epoch = minutes.start_epoch - 60 * from_midnight
+    made, begin = [], 0
     while begin < over:
-        slot = (from_midnight + begin) // timeframe.minutes
-        end = min(over, (slot + 1) * timeframe.minutes - from_midnight)
-        yield _joined(minutes, begin, end, midnight_epoch + 60 * slot * timeframe.minutes)
+        slot = (from_midnight + begin) // timeframe.amount
+        end = min(over, (slot + 1) * timeframe.amount - from_midnight)
+        joined = _joined(minutes, begin, end)
+        if joined is not None:
+            made.append(_bar(from_epoch(midnight_epoch + 60 * slot * timeframe.amount), _adjusted(joined, factor)))
         begin = end
+    return made
 
 
-def _joined(minutes: MinuteBars, begin: int, end: int, epoch: int) -> Bar:
-    """Minutes `begin` up to `end` as one bar that starts at `epoch`."""
-    volume = sum(minutes.volume[begin:end])
-    # Four times the cents of each minute's average price, so that the sum stays whole.
-    weighted = sum(
-        (minutes.open[m] + minutes.high[m] + minutes.low[m] + minutes.close[m]) * minutes.volume[m]
-        for m in range(begin, end)
-    )
-    return Bar(
-        from_epoch(epoch),
-        minutes.open[begin] / 100,
-        max(minutes.high[begin:end]) / 100,
-        min(minutes.low[begin:end]) / 100,
-        minutes.close[end - 1] / 100,
+def _joined(minutes: MinuteBars, begin: int, end: int) -> _Sum | None:
+    """Minutes `begin` up to `end` together, None when nothing traded in them."""
+    volumes = minutes.volume[begin:end]
+    volume = sum(volumes)
+    if not volume:
+        return None
+    if 0 in volumes:
+        traded = [minute for minute in range(begin, end) if minutes.volume[minute]]
+        begin, end = traded[0], traded[-1] + 1
+        highs: Sequence[int] = [minutes.high[minute] for minute in traded]
+        lows: Sequence[int] = [minutes.low[minute] for minute in traded]
+    else:
+        highs, lows = minutes.high[begin:end], minutes.low[begin:end]
+    return _Sum(
+        minutes.open[begin],
+        max(highs),
+        min(lows),
+        minutes.close[end - 1],
         volume,
         sum(minutes.trades[begin:end]),
-        round(weighted / volume / 400, 6) if volume else minutes.close[end - 1] / 100,
+        sum(minutes.turnover[begin:end]),
+    )
+
+
+def _put_together(parts: list[_Sum]) -> _Sum:
+    """Parts that follow one another as one."""
+    return _Sum(
+        parts[0].open,
+        max(part.high for part in parts),
+        min(part.low for part in parts),
+        parts[-1].close,
+        sum(part.volume for part in parts),
+        sum(part.trades for part in parts),
+        sum(part.turnover for part in parts),
+    )
+
+
+def _adjusted(part: _Sum, factor: Factor) -> _Sum:
+    if factor is UNADJUSTED:
+        return part
+    price, volume = factor
+    return _Sum(
+        part.open * price,
+        part.high * price,
+        part.low * price,
+        part.close * price,
+        part.volume * volume,
+        part.trades,
+        part.turnover * price * volume,
+    )
+
+
+def _bar(at: datetime, part: _Sum) -> Bar:
+    """Rounded as Alpaca's: prices to a hundredth of a cent, which whole cents do not need."""
+    opening, high, low, close, volume, trades, turnover = part
+    if isinstance(volume, int):
+        vwap = round(turnover / volume / 100, 6)
+        return Bar(at, opening / 100, high / 100, low / 100, close / 100, volume, trades, vwap)
+    return Bar(
+        at,
+        round(opening / 100, 4),
+        round(high / 100, 4),
+        round(low / 100, 4),
+        round(close / 100, 4),
+        round(volume),
+        trades,
+        round(turnover / volume / 100, 6),
     )

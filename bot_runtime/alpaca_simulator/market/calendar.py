@@ -18,6 +18,9 @@ from alpaca_simulator.values.instants import from_epoch
 #: Alpaca's own history starts in 2016; the end leaves room and keeps building it quick.
 FIRST_DAY = date(2016, 1, 1)
 LAST_DAY = date(2035, 12, 31)
+#: How long extended hours are on either side of a session, in seconds.
+EXTENDED_HOURS_BEFORE_OPEN = 330 * 60
+EXTENDED_HOURS_AFTER_CLOSE = 240 * 60
 
 
 class OutsideCalendarError(ValueError):
@@ -51,12 +54,12 @@ class Session:
     @property
     def pre_market_epoch(self) -> int:
         """When extended hours begin: 4:00 in New York."""
-        return self.open_epoch - 330 * 60
+        return self.open_epoch - EXTENDED_HOURS_BEFORE_OPEN
 
     @property
     def after_hours_epoch(self) -> int:
         """When extended hours end: four hours after the close, 20:00 or 17:00 on a half day."""
-        return self.close_epoch + 240 * 60
+        return self.close_epoch + EXTENDED_HOURS_AFTER_CLOSE
 
 
 class TradingCalendar:
@@ -79,6 +82,12 @@ class TradingCalendar:
         """Sessions from `first` to `last`, both included."""
         return self.sessions[bisect_left(self._days, first) : bisect_right(self._days, last)]
 
+    def extended_between(self, start: datetime, end: datetime) -> tuple[Session, ...]:
+        """Sessions with any instant in [start, end], their extended hours included."""
+        # Nights are longer than extended hours, so neighbours never overlap.
+        first = bisect_right(self._closes, start.timestamp() - EXTENDED_HOURS_AFTER_CLOSE)
+        return self.sessions[first : bisect_right(self._opens, end.timestamp() + EXTENDED_HOURS_BEFORE_OPEN)]
+
     def open_at(self, at: datetime) -> Session | None:
         """The session that trades at `at`, None when the market is closed then."""
         found = self.last_opened(at)
@@ -88,6 +97,10 @@ class TradingCalendar:
         """The newest session that opened at or before `at`, None before the first."""
         index = bisect_right(self._opens, at.timestamp()) - 1
         return self.sessions[index] if index >= 0 else None
+
+    def last_pre_market(self, epoch: int) -> Session:
+        """The newest session whose pre-market began at or before a second (Unix epoch), at least the first."""
+        return self.sessions[max(0, bisect_right(self._opens, epoch + EXTENDED_HOURS_BEFORE_OPEN) - 1)]
 
     def next_opening(self, after: datetime) -> Session:
         """The first session that opens strictly after `after`.

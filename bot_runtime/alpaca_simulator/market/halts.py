@@ -42,6 +42,12 @@ class HaltBook:
         found.append(halt)
         found.sort(key=lambda one: one.since)
 
+    def replace_all(self, halts: Iterable[Halt]) -> None:
+        """Forget every halt and take in these."""
+        self._by_symbol.clear()
+        for halt in halts:
+            self.add(halt)
+
     def resume(self, symbol: str, epoch: int) -> bool:
         """End the halt of `symbol` that covers `epoch` there; False when there is none."""
         halts = self._by_symbol.get(symbol, [])

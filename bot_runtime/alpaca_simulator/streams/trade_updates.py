@@ -10,8 +10,9 @@ from uuid import UUID
 
 from alpaca_simulator.api.messages import json_bytes
 from alpaca_simulator.api.rendering import trade_update_json
-from alpaca_simulator.api.rest import KeyRing
-from alpaca_simulator.exchange.exchange import TradeUpdate
+from alpaca_simulator.exchange.accounts import Account
+from alpaca_simulator.exchange.updates import TradeUpdate
+from alpaca_simulator.faults.key_faults import Keys
 
 TRADE_UPDATES = "trade_updates"
 LARGEST_FRAME_BYTES = 16 * 1024
@@ -20,10 +21,17 @@ LARGEST_FRAME_BYTES = 16 * 1024
 class StreamConnection:
     """What one client of `/stream` has proved and listens to."""
 
-    def __init__(self, keys: KeyRing) -> None:
+    def __init__(self, keys: Keys) -> None:
         self._keys = keys
-        self.account_id: UUID | None = None
+        self.account: Account | None = None
         self.is_listening = False
+        #: The server never ends this stream of its own accord.
+        self.is_ending = False
+
+    @property
+    def account_id(self) -> UUID | None:
+        """The id of the account that the client has proved to be."""
+        return None if self.account is None else self.account.account_id
 
     def receive(self, frame: str | bytes) -> list[bytes]:
         """The frames that answer a client's frame; what cannot be understood is answered with an error."""
@@ -45,16 +53,34 @@ class StreamConnection:
             return None
         return trade_update_frame(update)
 
+    def error(self, code: int, message: str) -> list[bytes]:
+        """The frames that tell of an error of the server."""
+        return [_frame("error", {"code": code, "error": message})]
+
+    def time_out(self) -> list[bytes]:
+        """The last frames of a client that did not authenticate in time: this stream says nothing."""
+        return []
+
+    def fall_behind(self) -> list[bytes]:
+        """The last frames of a client that reads too slowly: this stream says nothing."""
+        return []
+
+    def close(self) -> None:
+        """The connection is gone. Safe to call twice."""
+        self.is_listening = False
+
     def _authenticate(self, key_id: object, secret_key: object) -> bytes:
         known = isinstance(key_id, str) and isinstance(secret_key, str)
         account = self._keys.account(str(key_id), str(secret_key)) if known else None
         if account is not None:
-            self.account_id = account.account_id
+            if self.account is not account:
+                self.is_listening = False
+            self.account = account
         status = "unauthorized" if account is None else "authorized"
         return _frame("authorization", {"action": "authenticate", "status": status})
 
     def _listen(self, data: object) -> bytes:
-        if self.account_id is None:
+        if self.account is None:
             return _frame("authorization", {"action": "listen", "status": "unauthorized"})
         streams = data.get("streams") if isinstance(data, dict) else None
         self.is_listening = isinstance(streams, list) and TRADE_UPDATES in streams

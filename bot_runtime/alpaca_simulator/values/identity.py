@@ -25,5 +25,5 @@ def unit_draw(*parts: object) -> float:
 
 
 def _digest(parts: tuple[object, ...], size: int) -> bytes:
-    key = "\x1f".join(str(part) for part in parts)
+    key = "\x1f".join(map(str, parts))
     return hashlib.blake2b(key.encode(), digest_size=size).digest()

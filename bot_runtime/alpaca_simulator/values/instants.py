@@ -26,8 +26,7 @@ def epoch_floor(at: datetime) -> int:
 
 def utc_text(at: datetime) -> str:
     """`at` as Alpaca prints order times: `2026-03-02T14:30:00.25Z`, trailing zeros cut."""
-    text = at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S")
-    return f"{text}{_fraction_text(at)}Z"
+    return f"{at.astimezone(UTC).isoformat()[:19]}{_fraction_text(at)}Z"
 
 
 def new_york_text(at: datetime) -> str:

@@ -21,6 +21,7 @@ from tradingbot_runtime.broker import failures, reading
 from tradingbot_runtime.broker.bars import local_date, regular_close
 from tradingbot_runtime.broker.budget import RequestBudget, Urgency
 from tradingbot_runtime.broker.connection import Api, Connection, Credentials, KeyStanding
+from tradingbot_runtime.broker.fills import BrokerFill, fills
 from tradingbot_runtime.broker.lanes import Lane, ThreadLane
 from tradingbot_runtime.broker.legs import rolled_up
 from tradingbot_runtime.broker.listings import activities, assets, orders, sessions
@@ -145,6 +146,10 @@ class AlpacaBroker:
     async def activities(self, after: datetime | None, *, urgent: bool = False) -> tuple[BrokerActivity, ...]:
         """What changed the account without an order, booked after a moment of market time, oldest first."""
         return await activities(self._connection(urgent), after, self._strangers)
+
+    async def fills(self, after: datetime) -> tuple[BrokerFill, ...]:
+        """Every execution of the account after a moment of market time, oldest first."""
+        return await fills(self._reads, after)
 
     # ------------------------------------------------------------------ orders
 

@@ -122,7 +122,7 @@ class FakeBroker:
         await self.cancel(broker_id)
         return await self.submit(order, may_send)
 
-    async def activities(self, after: datetime | None) -> tuple[BrokerActivity, ...]:
+    async def activities(self, after: datetime | None, *, urgent: bool = False) -> tuple[BrokerActivity, ...]:
         self._read()
         return ()
 

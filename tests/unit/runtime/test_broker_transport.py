@@ -201,3 +201,14 @@ def test_the_last_look_comes_when_the_connection_stands_and_only_in_its_own_thre
     ):
         session.get("http://127.0.0.1:1")
     assert looks == [1]
+
+
+def test_a_body_that_never_comes_is_waited_for_only_in_the_bodys_own_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sockets, "BODY_TIMEOUT_SECONDS", 0.1)
+    pause = threading.Event()
+    with server(answer(b"", length=10), pause=pause) as (url, _), bounded_session() as session:
+        started = time.monotonic()
+        with pytest.raises(requests.exceptions.ReadTimeout, match="slowly"):
+            session.get(url)
+        assert time.monotonic() - started < transport.READ_TIMEOUT_SECONDS / 2
+        pause.set()

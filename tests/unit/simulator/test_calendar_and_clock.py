@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from alpaca_simulator.market.calendar import OutsideCalendarError, new_york_stock_exchange
 from alpaca_simulator.market.clock import RealClock, ScaledClock, SteppedClock
+from alpaca_simulator.values.instants import from_epoch
 
 NYSE = new_york_stock_exchange()
 MONDAY_OPEN = datetime(2026, 3, 2, 14, 30, tzinfo=UTC)
@@ -130,3 +131,16 @@ def test_a_stepped_clock_stands_still_until_stepped_and_never_goes_back() -> Non
     assert clock.step(timedelta(seconds=1.5)) == clock.now() == MONDAY_OPEN + timedelta(seconds=1.5)
     with pytest.raises(ValueError, match="cannot go back"):
         clock.step_to(MONDAY_OPEN)
+
+
+def test_sessions_are_found_by_their_extended_hours_too() -> None:
+    monday = NYSE.on(date(2026, 3, 2))
+    assert monday is not None
+    begins, ends = from_epoch(monday.pre_market_epoch), from_epoch(monday.after_hours_epoch)
+    second = timedelta(seconds=1)
+    assert NYSE.extended_between(begins, begins) == (monday,)
+    assert NYSE.extended_between(ends - second, ends - second) == (monday,)
+    assert NYSE.extended_between(ends, begins + timedelta(hours=23)) == ()
+    assert NYSE.extended_between(begins - timedelta(days=3), ends)[-1] == monday
+    assert NYSE.last_pre_market(monday.pre_market_epoch) == monday
+    assert NYSE.last_pre_market(monday.pre_market_epoch - 1).day == date(2026, 2, 27)

@@ -1,205 +1,114 @@
-"""Over random order sequences: money and shares are conserved, fills are fair, ended orders rest."""
+"""Over random days of every kind of order: books balance, fills are fair, ended orders rest, time may be cut anyhow."""
 
 from __future__ import annotations
 
-from collections import defaultdict
-from dataclasses import dataclass
-from datetime import datetime, timedelta
-from decimal import Decimal
-
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from alpaca_simulator.exchange.exchange import TradeUpdate
-from alpaca_simulator.exchange.orders import TERMINAL, Event, Side
-from unit.simulator.floor import LIVE, MONDAY_BEFORE_OPEN, PAPER, Answer, Floor
+from alpaca_simulator.exchange.lifecycle import TERMINAL, Event
+from alpaca_simulator.exchange.orders import Side, TimeInForce
+from alpaca_simulator.exchange.phases import phase_at
+from alpaca_simulator.values.quantities import dollars
+from unit.simulator.order_scripts import History, Rules, Wait, actions, rules
 
-SYMBOLS = ("SPY", "TLT", "CRASH")
-ASSETS = [{"symbol": "CRASH", "price": 8, "yearly_volatility": 2.0}]
-
-
-@dataclass(frozen=True)
-class Trade:
-    """An order: limits are given in cents away from the quote, so that some cross and some rest."""
-
-    live: bool
-    symbol: str
-    side: str
-    quantity: str
-    cents_away: int | None
-    time_in_force: str
+LATE = {Event.ORDER_CANCEL_REJECTED, Event.ORDER_REPLACE_REJECTED}
+random_days = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 
 
-@dataclass(frozen=True)
-class Cancel:
-    newest: int
+@settings(random_days, max_examples=50)
+@given(actions, rules)
+def test_books_balance_at_every_moment_and_no_family_has_two_live_exits(script: list[object], how: Rules) -> None:
+    # History checks every account after every action: money, shares, what is held back, families.
+    history = History(how).play([*script, Wait(400_000)])
+    assert len(history.floor.exchange.accounts) == 2
 
 
-@dataclass(frozen=True)
-class Close:
-    cancel_orders: bool
-
-
-@dataclass(frozen=True)
-class Wait:
-    seconds: float
-
-
-trades = st.builds(
-    Trade,
-    live=st.booleans(),
-    symbol=st.sampled_from(SYMBOLS),
-    side=st.sampled_from(["buy", "buy", "sell"]),
-    quantity=st.sampled_from(["1", "3", "40", "40", "250", "0.125", "7.000000001"]),
-    cents_away=st.none() | st.integers(-60, 60),
-    time_in_force=st.sampled_from(["day", "day", "gtc", "ioc"]),
-)
-waits = st.builds(Wait, st.sampled_from([0, 0.25, 1, 1, 7.5, 60, 61, 900, 3600, 20_000, 90_000, 400_000]))
-actions = st.lists(
-    st.one_of(
-        trades,
-        trades,
-        trades,
-        waits,
-        waits,
-        st.builds(Cancel, st.integers(0, 4)),
-        st.builds(Close, st.booleans()),
-    ),
-    max_size=25,
-)
-
-
-class History:
-    """A floor on which actions are carried out, with every trade update it ever sent."""
-
-    def __init__(self, partial_fills: bool, pieces: int = 1) -> None:
-        probability = 0.5 if partial_fills else 0.0
-        self.floor = Floor(MONDAY_BEFORE_OPEN, assets=ASSETS, partial_fill_probability=probability)
-        self.updates: list[TradeUpdate] = []
-        self.statuses: list[int] = []
-        self._pieces = pieces
-
-    def play(self, script: list[object]) -> History:
-        for action in script:
-            self._play(action)
-            self.updates += self.floor.updates()
-        return self
-
-    def _play(self, action: object) -> None:
-        floor = self.floor
-        match action:
-            case Trade():
-                floor.keys = LIVE if action.live else PAPER
-                self.statuses.append(self._order(action).status)
-            case Cancel(newest):
-                open_orders = floor.get("/v2/orders").body
-                if newest < len(open_orders):
-                    self.statuses.append(floor.delete(f"/v2/orders/{open_orders[newest]['id']}").status)
-            case Close(cancel_orders):
-                self.statuses.append(floor.delete("/v2/positions", cancel_orders=str(cancel_orders)).status)
-            case Wait(seconds):
-                self._wait(seconds)
-
-    def _order(self, trade: Trade) -> Answer:
-        limit = None
-        if trade.cents_away is not None:
-            bid, _ = self.floor.quote(trade.symbol)
-            limit = f"{max(0.05, bid + trade.cents_away / 100):.2f}"
-        send = self.floor.buy if trade.side == "buy" else self.floor.sell
-        return send(trade.symbol, trade.quantity, limit, trade.time_in_force)
-
-    def _wait(self, seconds: float) -> None:
-        """Let time pass in as many pieces as asked for: it must make no difference."""
-        begin = self.floor.now
-        for piece in range(1, self._pieces):
-            self.floor.exchange.advance(begin + timedelta(seconds=seconds) * piece / self._pieces)
-        self.floor.step(seconds)
-
-
-@settings(max_examples=60, deadline=None)
-@given(actions, st.booleans())
-def test_money_and_shares_are_conserved(script: list[object], partial_fills: bool) -> None:
-    history = History(partial_fills).play(script)
-    for account in history.floor.exchange.accounts.values():
-        cash, shares = account.terms.cash, defaultdict(Decimal)
-        for update in history.updates:
-            if update.account_id == account.account_id and update.price is not None:
-                assert update.quantity is not None
-                sign = 1 if update.order.side is Side.BUY else -1
-                cash -= sign * update.quantity * update.price
-                shares[update.order.asset.symbol] += sign * update.quantity
-                assert update.position_quantity == shares[update.order.asset.symbol]
-        assert account.cash == cash >= 0
-        assert {s: p.quantity for s, p in account.positions.items()} == {s: q for s, q in shares.items() if q}
-        assert all(quantity >= 0 for quantity in shares.values())
-
-
-@settings(max_examples=40, deadline=None)
-@given(actions, st.booleans())
-def test_what_is_held_back_is_exactly_what_open_orders_need(script: list[object], partial_fills: bool) -> None:
-    history = History(partial_fills).play(script)
-    for account in history.floor.exchange.accounts.values():
-        open_orders = list(account.open_orders.values())
-        assert account.buying_power == account.cash - sum(order.reserved for order in open_orders)
-        assert account.buying_power >= 0
-        for symbol in SYMBOLS:
-            offered = sum(o.remaining for o in open_orders if o.side is Side.SELL and o.asset.symbol == symbol)
-            assert account.held_for_orders(symbol) == offered <= account.held(symbol)
-
-
-@settings(max_examples=40, deadline=None)
-@given(actions, st.booleans())
-def test_no_fill_is_outside_its_bar_its_quote_or_its_limit(script: list[object], partial_fills: bool) -> None:
-    history = History(partial_fills).play(script)
-    market = history.floor.market
+@settings(random_days, max_examples=40)
+@given(actions, rules)
+def test_every_fill_is_at_its_quote_or_auction_within_its_limit(script: list[object], how: Rules) -> None:
+    history = History(how).play(script)
     for update in history.updates:
-        if update.price is None:
-            continue
-        order = update.order
-        session = market.calendar.open_at(update.at)
-        assert session is not None, "a fill while the market was closed"
-        bars, minute = market.minutes(order.asset, session), (int(update.at.timestamp()) - session.open_epoch) // 60
-        assert bars.low[minute] <= update.price * 100 <= bars.high[minute]
-        quote = market.quote(order.asset, update.at)
-        buying = order.side is Side.BUY
-        assert update.price * 100 == (quote.ask if buying else quote.bid)
-        if order.limit_price is not None:
-            assert update.price <= order.limit_price if buying else update.price >= order.limit_price
-        assert update.at > order.created_at
+        if update.price is not None:
+            must_be_fair(history, update)
 
 
-@settings(max_examples=40, deadline=None)
-@given(actions, st.booleans())
-def test_an_ended_order_never_moves_and_updates_come_in_order(script: list[object], partial_fills: bool) -> None:
-    history = History(partial_fills).play([*script, Wait(400_000)])
+def must_be_fair(history: History, update: TradeUpdate) -> None:
+    market, order = history.floor.market, update.order
+    assert update.price is not None
+    assert update.quantity is not None
+    assert 0 < update.quantity <= order.filled_quantity
+    cents = update.price * 100
+    session = next(one for one in market.calendar.extended_between(update.at, update.at))
+    if order.order_type.has_limit and order.limit_price is not None:
+        assert cents <= order.limit_price * 100 if order.side is Side.BUY else cents >= order.limit_price * 100
+    assert history.floor.exchange.halts.covering(order.asset.symbol, int(update.at.timestamp())) is None
+    if order.time_in_force is TimeInForce.OPG:
+        assert (update.price, update.at) == (dollars(market.day(order.asset, session).open), session.opens_at)
+    elif order.time_in_force is TimeInForce.CLS:
+        assert (update.price, update.at) == (dollars(market.day(order.asset, session).close), session.closes_at)
+    else:
+        must_be_in_the_market(history, update)
+
+
+def must_be_in_the_market(history: History, update: TradeUpdate) -> None:
+    market, order = history.floor.market, update.order
+    phase = phase_at(market.calendar, update.at)
+    assert phase is not None
+    assert order.extended_hours or not phase.is_extended
+    quote = market.quote(order.asset, update.at)
+    assert update.price == dollars(quote.ask if order.side is Side.BUY else quote.bid)
+    assert update.at > order.created_at
+    if not phase.is_extended:
+        bars = market.minutes(order.asset, phase.session)
+        minute = (int(update.at.timestamp()) - bars.start_epoch) // 60
+        assert bars.low[minute] <= quote.bid <= quote.ask <= bars.high[minute]
+        if history.how.size_limit and update.quantity is not None:
+            assert update.quantity <= (quote.ask_size if order.side is Side.BUY else quote.bid_size)
+
+
+@settings(random_days, max_examples=40)
+@given(actions, rules)
+def test_an_ended_order_never_moves_and_updates_come_in_order(script: list[object], how: Rules) -> None:
+    history = History(how).play([*script, Wait(400_000)])
     last: dict[object, TradeUpdate] = {}
     for update in history.updates:
         before = last.get(update.order.order_id)
         if before is not None:
-            assert before.order.status not in TERMINAL
             assert before.at <= update.at
             assert before.order.filled_quantity <= update.order.filled_quantity <= update.order.quantity
-        # An order is new once and first; one that waits for the open may end before that.
-        assert (update.event is Event.NEW) <= (before is None)
-        assert before is not None or update.price is None
+            if before.order.status in TERMINAL:
+                assert update.event in LATE
+                assert update.order.status is before.order.status
         last[update.order.order_id] = update
     times = [update.at for update in history.updates]
     assert times == sorted(times)
     for account in history.floor.exchange.accounts.values():
         for order in account.orders_newest_first():
-            if order.order_id in last:
+            if order.order_id in last and not order.is_open:
                 assert last[order.order_id].order == order
 
 
-@settings(max_examples=25, deadline=None)
-@given(actions, st.booleans(), st.integers(2, 7))
-def test_how_finely_time_passes_makes_no_difference(script: list[object], partial_fills: bool, pieces: int) -> None:
-    coarse = History(partial_fills).play(script)
-    fine = History(partial_fills, pieces).play(script)
+@settings(random_days, max_examples=25)
+@given(actions, rules, st.integers(2, 7))
+def test_how_finely_time_passes_makes_no_difference(script: list[object], how: Rules, pieces: int) -> None:
+    coarse = History(how).play(script)
+    fine = History(how, pieces).play(script)
     assert coarse.statuses == fine.statuses
     assert coarse.updates == fine.updates
-    assert books(coarse.floor) == books(fine.floor)
+    assert coarse.floor.exchange.state() == fine.floor.exchange.state()
 
 
-def books(floor: Floor) -> tuple[datetime, bytes]:
-    return floor.now, floor.get("/admin/state").raw.body
+@settings(random_days, max_examples=25)
+@given(actions, actions, rules)
+def test_a_restart_in_the_middle_changes_nothing_that_follows(
+    before: list[object], after: list[object], how: Rules
+) -> None:
+    straight = History(how).play(before)
+    restarted = straight.restarted()
+    assert restarted.floor.exchange.state() == straight.floor.exchange.state()
+    straight.play(after)
+    restarted.play(after)
+    assert restarted.statuses == straight.statuses
+    assert restarted.updates == straight.updates
+    assert restarted.floor.exchange.state() == straight.floor.exchange.state()

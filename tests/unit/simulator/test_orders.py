@@ -8,14 +8,8 @@ from itertools import pairwise
 
 import pytest
 
-from alpaca_simulator.exchange.orders import (
-    TERMINAL,
-    TRANSITIONS,
-    Event,
-    ImpossibleTransitionError,
-    Status,
-)
-from alpaca_simulator.values.instants import from_epoch
+from alpaca_simulator.exchange.lifecycle import Event
+from alpaca_simulator.exchange.rules import ExchangeRules
 from unit.simulator.floor import LIVE, MONDAY_BEFORE_OPEN, MONDAY_CLOSE, MONDAY_NOON, SATURDAY, Floor
 
 
@@ -329,6 +323,19 @@ def test_closing_everything_cancels_first_when_asked_and_answers_207() -> None:
     assert floor.get("/v2/positions").body == []
 
 
+def test_canceling_everything_says_which_orders_could_not_be() -> None:
+    floor = Floor(exchange={"cancel_delay_milliseconds": 5000})
+    first, second = (floor.buy(symbol, 1, limit=5) for symbol in ("SPY", "TLT"))
+    floor.delete(f"/v2/orders/{first.body['id']}")
+    answer = floor.delete("/v2/orders")
+    assert [(entry["id"], entry["status"]) for entry in answer.body] == [
+        (first.body["id"], 422),
+        (second.body["id"], 200),
+    ]
+    assert answer.body[0]["body"] == {"code": 42210000, "message": "order pending cancel"}
+    assert answer.body[1]["body"]["status"] == "pending_cancel"
+
+
 def test_equity_of_yesterday_is_what_the_close_left() -> None:
     floor = Floor().holding("SPY", 100)
     floor.step_until("close")
@@ -360,23 +367,17 @@ def test_orders_are_listed_newest_first_and_filtered() -> None:
     assert listed(status="all", after=middle.isoformat()) == resting[::-1]
     assert listed(status="all", until=middle.isoformat()) == filled
     assert listed(status="all", side="sell") == []
-
-
-def test_the_transition_table_lets_no_ended_order_move() -> None:
-    assert set(TRANSITIONS) == set(Status)
-    assert {status for status, moves in TRANSITIONS.items() if not moves} == TERMINAL
-    floor = Floor()
-    floor.buy("SPY", 1)
-    floor.step(1)
-    order = floor.updates()[-1].order
-    for event in Event:
-        with pytest.raises(ImpossibleTransitionError):
-            order.move(event, from_epoch(0))
+    assert listed(status="all", after_order_id=filled[0]) == resting[::-1]
+    assert listed(status="all", before_order_id=resting[1]) == resting[:1] + filled
+    assert listed(status="all", asset_class="us_equity") == resting[::-1] + filled
+    assert listed(status="all", asset_class="crypto") == []
+    unknown = floor.get("/v2/orders", after_order_id="00000000-0000-4000-8000-000000000000")
+    assert (unknown.status, unknown.code) == (404, 40410000)
 
 
 def test_trade_updates_that_nobody_takes_are_bounded_and_counted() -> None:
     floor = Floor()
-    floor.exchange.rules = type(floor.exchange.rules)(updates_kept=3)
+    floor.exchange.rules = ExchangeRules(updates_kept=3)
     for _ in range(4):
         floor.buy("SPY", 1)
     assert len(floor.updates()) == 3
