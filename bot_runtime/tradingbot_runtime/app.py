@@ -9,7 +9,7 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from itertools import count
 from typing import Any, Final, TypeVar
@@ -29,7 +29,7 @@ from tradingbot_runtime.core import events as seen
 from tradingbot_runtime.core.engine import Engine
 from tradingbot_runtime.core.orders import client_order_id_prefix
 from tradingbot_runtime.core.recovered import Recovered
-from tradingbot_runtime.core.values import BrokerSnapshot, Now
+from tradingbot_runtime.core.values import BrokerAsset, BrokerSnapshot, Now
 from tradingbot_runtime.ops import logs
 from tradingbot_runtime.ops.metrics import Metrics
 from tradingbot_runtime.ops.mirror import Mirror
@@ -182,6 +182,7 @@ class Errands:
         self._may_send = may_send
         self._bars_needed = bars_needed
         self._evaluate = evaluate
+        self._assets_of: tuple[date, Mapping[str, BrokerAsset]] | None = None
         self._symbols = tuple(config.symbols)
         self._timeframe = config.timeframe.value
         self._metrics = metrics
@@ -289,12 +290,19 @@ class Errands:
             today = before.date()
             sessions = await self._timed("sessions", self._broker.sessions(today - CALENDAR_BACK, today))
             quotes = await self._timed("quotes", self._broker.quotes(self._symbols))
+            assets = await self._assets(today)
         except Exception as error:
             return seen.BarsFailed(_described(error))
         newest = [_start_of(frame) for frame in frames.values() if len(frame) > 0]
         if not newest:
             return seen.BarsFailed(f"the broker has no {self._timeframe} bars of any symbol")
-        return seen.BarsClosed(max(newest), frames, as_of=before, quotes=quotes, sessions=sessions)
+        return seen.BarsClosed(max(newest), frames, as_of=before, quotes=quotes, sessions=sessions, assets=assets)
+
+    async def _assets(self, day: date) -> Mapping[str, BrokerAsset]:
+        """What the broker says of the symbols, asked for once a day."""
+        if self._assets_of is None or self._assets_of[0] != day:
+            self._assets_of = day, await self._timed("assets", self._broker.assets(self._symbols))
+        return self._assets_of[1]
 
     async def _try(self, operation: str, subject: str, call: Awaitable[T]) -> T | None:
         try:

@@ -19,7 +19,7 @@ from tradingbot_runtime.core import commands as do
 from tradingbot_runtime.core import events as seen
 from tradingbot_runtime.core.engine import Engine
 from tradingbot_runtime.core.recovered import Recovered
-from tradingbot_runtime.core.values import BrokerQuote, MarketSession, Now
+from tradingbot_runtime.core.values import BrokerAsset, BrokerQuote, MarketSession, Now
 from tradingbot_runtime.strategies.registry import load
 
 FORMAT: Final = 1
@@ -155,6 +155,9 @@ def _event_body(event: seen.Event) -> dict[str, Any]:
             "quotes": None
             if event.quotes is None
             else {s: _adapter(BrokerQuote).dump_python(quote, mode="json") for s, quote in event.quotes.items()},
+            "assets": None
+            if event.assets is None
+            else {s: _adapter(BrokerAsset).dump_python(one, mode="json") for s, one in event.assets.items()},
             "sessions": [_adapter(MarketSession).dump_python(one, mode="json") for one in event.sessions],
         }
     body: dict[str, Any] = _adapter(type(event)).dump_python(event, mode="json")
@@ -177,6 +180,9 @@ def _event(record: dict[str, Any], number: int) -> seen.Event:
             if quotes is None
             else {s: _adapter(BrokerQuote).validate_python(one) for s, one in quotes.items()},
             sessions=tuple(sessions),
+            assets=None
+            if body["assets"] is None
+            else {s: _adapter(BrokerAsset).validate_python(one) for s, one in body["assets"].items()},
         )
     event: seen.Event = _adapter(kind).validate_python(body)
     return event

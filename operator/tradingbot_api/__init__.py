@@ -15,6 +15,7 @@ from tradingbot_api.broker_account import (
 )
 from tradingbot_api.conditions import Condition, ConditionStatus
 from tradingbot_api.group import (
+    ACCEPT_POSITIONS_ANNOTATION,
     ACKNOWLEDGE_ANNOTATION,
     API_VERSION,
     GROUP,
@@ -29,6 +30,9 @@ from tradingbot_api.runtime_report import (
     EX_CONFIG,
     EX_STATE,
     AccountReport,
+    FlattenReport,
+    FlattenStep,
+    IncidentReport,
     KillReport,
     OrderReport,
     PositionReport,
@@ -37,7 +41,16 @@ from tradingbot_api.runtime_report import (
     TerminationMessage,
     TradingState,
 )
-from tradingbot_api.session_report import ClosedSession, ClosedSessions, ReconciliationCounts, SessionReport
+from tradingbot_api.session_report import (
+    AuditDifference,
+    AuditReport,
+    AuditReports,
+    AuditResult,
+    ClosedSession,
+    ClosedSessions,
+    ReconciliationCounts,
+    SessionReport,
+)
 from tradingbot_api.tradingbot import (
     DataQualitySpec,
     EmailSpec,
@@ -62,6 +75,7 @@ from tradingbot_api.tradingbot import (
 )
 
 __all__ = [
+    "ACCEPT_POSITIONS_ANNOTATION",
     "ACKNOWLEDGE_ANNOTATION",
     "API_VERSION",
     "EX_CONFIG",
@@ -74,6 +88,10 @@ __all__ = [
     "VERSION",
     "AccountLimits",
     "AccountReport",
+    "AuditDifference",
+    "AuditReport",
+    "AuditReports",
+    "AuditResult",
     "BotIdentity",
     "BrokerAccount",
     "BrokerAccountSpec",
@@ -89,6 +107,9 @@ __all__ = [
     "DataQualitySpec",
     "EmailSpec",
     "ExecutionSpec",
+    "FlattenReport",
+    "FlattenStep",
+    "IncidentReport",
     "IntradayPause",
     "KillReport",
     "Mode",

@@ -19,7 +19,10 @@ RESET_BREAKER_ANNOTATION: Final = f"{GROUP}/reset-breaker"
 """On a TradingBot: closes the circuit breaker once for each new value, after its cool-down. The value is why."""
 
 ACKNOWLEDGE_ANNOTATION: Final = f"{GROUP}/acknowledge-incident"
-"""On a TradingBot: id or name of an incident that a person has seen, for each new value."""
+"""On a TradingBot: id of an incident that a person has seen, for each new value."""
+
+ACCEPT_POSITIONS_ANNOTATION: Final = f"{GROUP}/accept-positions"
+"""On a TradingBot: what the account holds is right as it is, once for each new value. The value is why."""
 
 BOT_LABEL: Final = f"{GROUP}/bot"
 """On every child of a TradingBot: the bot's name (at most 40 characters, so always a valid label value)."""

@@ -56,6 +56,59 @@ class KillReport(ObservedModel):
     """Positions of this bot that the broker last said are held."""
 
 
+class FlattenStep(ObservedModel):
+    """One thing that was done or learned on the way."""
+
+    at: Time
+    """When (machine time)."""
+    what: Annotated[str, Field(max_length=100)]
+    """What, in a few words."""
+
+
+class FlattenReport(ObservedModel):
+    """What `tradingbot flatten` did without the bot's process: verified by the broker's own lists, or not confirmed.
+
+    Its termination message, so it stays below 4096 bytes.
+    """
+
+    uid: Annotated[str, Field(max_length=64)]
+    """UID of the TradingBot whose orders were cancelled."""
+    mode: Annotated[str, Field(max_length=8)]
+    """paper or live."""
+    flatten: bool
+    """Whether positions were to be closed, too."""
+    confirmed: bool
+    """Whether the broker itself says that nothing of it is left."""
+    reason: Annotated[str, Field(max_length=32)]
+    """Confirmed, QueuedForTheOpen, TimedOut or Interrupted."""
+    message: Text = ""
+    """The same for a person, with what is left; the last error where there was one."""
+    started_at: Time
+    """When it began (machine time)."""
+    ended_at: Time
+    """When it ended (machine time)."""
+    orders_cancelled_at: Time | None = None
+    """When the broker confirmed that no order of this bot is open."""
+    flat_at: Time | None = None
+    """When the broker confirmed that no position of this bot is left."""
+    orders_before: Annotated[int, Field(ge=0)] | None = None
+    """Orders of this bot that were open when it began, legs included; None: the broker could not be read."""
+    positions_before: Annotated[int, Field(ge=0)] | None = None
+    """Positions in the bot's symbols when it began; None: not read."""
+    open_orders: Annotated[int, Field(ge=0)] | None = None
+    """Orders of this bot that the broker last said are open."""
+    open_positions: Annotated[int, Field(ge=0)] | None = None
+    """Positions in the bot's symbols that the broker last said are held."""
+    cancels_asked: Annotated[int, Field(ge=0)] = 0
+    """Cancels that were asked for."""
+    closes_asked: Annotated[int, Field(ge=0)] = 0
+    """Closings that were asked for."""
+    left: Annotated[list[Annotated[str, Field(max_length=80)]], Field(max_length=8)] = Field(default_factory=list)
+    """What is left, each with what is known of it; bounded."""
+    steps: Annotated[list[FlattenStep], Field(max_length=10)] = Field(default_factory=list)
+    """What was done when; bounded."""
+
+
 class AccountReport(ObservedModel):
     """The broker account's figures."""
 
@@ -116,6 +169,25 @@ class ReconciliationReport(ObservedModel):
     """Each difference with both sides, bounded."""
 
 
+class IncidentReport(ObservedModel):
+    """Something a person has to look at."""
+
+    id: Annotated[str, Field(max_length=64)]
+    """What the annotation acknowledge-incident names."""
+    name: Annotated[str, Field(max_length=64)]
+    """The objective that is not kept; a page of the runbook has its name."""
+    severity: Annotated[str, Field(max_length=16)]
+    """warning, error or critical."""
+    state: Annotated[str, Field(max_length=16)]
+    """open or acknowledged."""
+    opened_at: Time
+    """When it began (machine time)."""
+    acknowledge_by: Time
+    """When it becomes a ticket if nobody has acknowledged it (machine time)."""
+    message: Text = ""
+    """What was measured, and what is allowed."""
+
+
 class RuntimeReport(ObservedModel):
     """The body of `/status`."""
 
@@ -165,3 +237,5 @@ class RuntimeReport(ObservedModel):
     """Start of the newest bar the strategy saw (market time)."""
     last_reconciliation: ReconciliationReport | None = None
     """The last comparison with the broker."""
+    incidents: Annotated[list[IncidentReport], Field(max_length=20)] = Field(default_factory=list)
+    """Incidents that are not resolved, oldest first."""

@@ -4,6 +4,7 @@ The runtime writes it into its journal and serves it at `/sessions`. Times are R
 string.
 """
 
+from enum import StrEnum
 from typing import Annotated
 
 from pydantic import Field
@@ -101,3 +102,53 @@ class ClosedSessions(ObservedModel):
 
     sessions: Annotated[list[ClosedSession], Field(max_length=400)] = Field(default_factory=list)
     """Closed sessions, oldest first."""
+
+
+class AuditResult(StrEnum):
+    """What an audit found."""
+
+    MATCH = "Match"
+    """The broker's record says the same as the bot."""
+    MISMATCH = "Mismatch"
+    """It says something else."""
+    UNKNOWN = "Unknown"
+    """The broker, or the session's report, could not be read: try again."""
+
+
+class AuditDifference(ObservedModel):
+    """One figure on which bot and broker do not agree."""
+
+    what: Annotated[str, Field(max_length=100)]
+    """The figure, with the order or symbol it is about."""
+    reported: Annotated[str, Field(max_length=100)]
+    """The bot's side."""
+    broker: Annotated[str, Field(max_length=100)]
+    """The broker's side."""
+
+
+class AuditReport(ObservedModel):
+    """A session as reported against the broker's own record of it."""
+
+    session: Annotated[str, Field(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$")]
+    """Date of the session in New York."""
+    result: AuditResult
+    """Match, Mismatch or Unknown."""
+    message: Annotated[str, Field(max_length=300)] = ""
+    """Why it is unknown, or how many more differences there are than are listed."""
+    differences: Annotated[list[AuditDifference], Field(max_length=20)] = Field(default_factory=list)
+    """What differs, with both sides; bounded."""
+    not_compared: Annotated[list[Annotated[str, Field(max_length=100)]], Field(max_length=5)] = Field(
+        default_factory=list
+    )
+    """Figures that cannot be derived from the broker's record of this session, and why."""
+
+
+class AuditReports(ObservedModel):
+    """What `tradingbot audit` prints, and, shortened to 4096 bytes, its termination message."""
+
+    uid: Annotated[str, Field(max_length=64)]
+    """UID of the TradingBot."""
+    mode: Annotated[str, Field(max_length=8)]
+    """paper or live."""
+    audits: Annotated[list[AuditReport], Field(max_length=400)] = Field(default_factory=list)
+    """One for each session that was asked for."""

@@ -156,6 +156,9 @@ class ExecutionSpec(ApiModel):
     """limit (a day order near the last price) or market."""
     limit_offset_bps: Annotated[int, Field(ge=-500, le=500)] = 10
     """Distance of the limit from the last price, in basis points: above 0 crosses the spread, below 0 rests."""
+    reprice_bps: Annotated[int, Field(ge=0, le=1000)] = 0
+    """An open limit order is replaced when its limit is further than this, in basis points, from the one that would
+    be asked for now; 0 leaves it where it is."""
     min_trade_percent: Percent = Decimal("1")
     """Trades smaller than this, in percent of the capital, are left out; a full exit never is."""
 

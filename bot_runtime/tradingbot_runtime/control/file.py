@@ -1,8 +1,8 @@
 """A file as control plane, for a bot without Kubernetes, in YAML or JSON. Read only.
 
 `kill: why`, `paused: true`, `reset-breaker: why`, `run-now: any new value`,
-`acknowledge-incident: its id or name`. What stops the bot counts at once; anything else only when the file says it
-twice in a row, for whoever writes a file makes it empty, or takes it away, for a moment.
+`acknowledge-incident: its id`, `accept-positions: why`. What stops the bot counts at once; anything else only when
+the file says it twice in a row, for whoever writes a file makes it empty, or takes it away, for a moment.
 """
 
 import asyncio
@@ -61,6 +61,7 @@ class FileControl:
             *self._observed.breaker_reset(words_of(body.get("reset-breaker")) or None),
             *self._observed.evaluation(words_of(body.get("run-now")) or None),
             *self._observed.acknowledged(words_of(body.get("acknowledge-incident")) or None),
+            *self._observed.accepted(words_of(body.get("accept-positions")) or None),
             ControlPlaneSeen(),
         ]
 

@@ -8,6 +8,7 @@ from datetime import date
 from typing import Any, Final
 
 from tradingbot_api import (
+    ACCEPT_POSITIONS_ANNOTATION,
     ACKNOWLEDGE_ANNOTATION,
     KILL_ANNOTATION,
     PAUSE_ANNOTATION,
@@ -22,6 +23,7 @@ from tradingbot_runtime.core.events import (
     IncidentAcknowledged,
     KillSeen,
     PauseSeen,
+    PositionsAccepted,
 )
 
 Manifest = Mapping[str, Any]
@@ -65,6 +67,10 @@ class Observed:
         """An incident that a person has seen, or None where there is none."""
         return [IncidentAcknowledged(incident)] if self._is_new("acknowledged", incident) and incident else []
 
+    def accepted(self, request: str | None) -> list[ControlEvent]:
+        """A person's word that the account is right as it is, or None where there is none."""
+        return [PositionsAccepted(request)] if self._is_new("accepted", request) and request else []
+
     def _is_new(self, what: str, request: str | None) -> bool:
         known = self._requests.get(what)
         self._requests[what] = request
@@ -92,6 +98,7 @@ class Observed:
             *self.breaker_reset(_request(annotations, RESET_BREAKER_ANNOTATION)),
             *self.evaluation(_request(annotations, RUN_NOW_ANNOTATION)),
             *self.acknowledged(_request(annotations, ACKNOWLEDGE_ANNOTATION)),
+            *self.accepted(_request(annotations, ACCEPT_POSITIONS_ANNOTATION)),
         ]
 
     def account(self, manifest: Manifest) -> list[ControlEvent]:

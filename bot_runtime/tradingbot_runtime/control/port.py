@@ -12,6 +12,7 @@ from tradingbot_runtime.core.events import (
     IncidentAcknowledged,
     KillSeen,
     PauseSeen,
+    PositionsAccepted,
 )
 
 
@@ -32,6 +33,7 @@ ControlEvent = (
     | BreakerResetAsked
     | EvaluationAsked
     | IncidentAcknowledged
+    | PositionsAccepted
     | BotDeleted
     | ControlPlaneSeen
     | ControlPlaneLost

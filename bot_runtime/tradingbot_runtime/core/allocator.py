@@ -23,6 +23,7 @@ class Execution:
     use_market_orders: bool
     limit_offset_bps: int
     min_trade_percent: Decimal
+    reprice_bps: int = 0
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,8 @@ class Allocation:
 
     intents: tuple[Intent, ...]
     obsolete: tuple[Order, ...]
+    repriced: tuple[tuple[Order, Intent], ...] = ()
+    """Open orders whose limit is too far from the market's, and what they are to become."""
 
 
 def allocate(
@@ -82,6 +85,7 @@ def allocate(
     """
     intents: list[Intent] = []
     obsolete: list[Order] = []
+    repriced: list[tuple[Order, Intent]] = []
     for symbol in sorted(weights):
         price = prices.get(symbol)
         if price is None or price <= 0:
@@ -92,9 +96,20 @@ def allocate(
             too_much = order.remaining_qty > abs(wanted)
             if wanted == 0 or too_much or (wanted > 0) != (order.side is Side.BUY):
                 obsolete.append(order)
+            else:
+                intent = _intent(symbol, wanted, price, weights[symbol], execution)
+                if _is_far(order, intent, execution):
+                    repriced.append((order, intent))
         elif wanted != 0:
             intents.append(_intent(symbol, wanted, price, weights[symbol], execution))
-    return Allocation(tuple(sorted(intents, key=lambda intent: not intent.reducing)), tuple(obsolete))
+    return Allocation(tuple(sorted(intents, key=lambda intent: not intent.reducing)), tuple(obsolete), tuple(repriced))
+
+
+def _is_far(order: Order, intent: Intent, execution: Execution) -> bool:
+    if not execution.reprice_bps or order.limit_price is None or intent.limit_price is None:
+        return False
+    away = abs(intent.limit_price - order.limit_price) / order.limit_price
+    return away > execution.reprice_bps * _BASIS_POINT
 
 
 def _wanted(weight: Decimal, price: Decimal, held: Decimal, capital: Decimal, execution: Execution) -> Decimal:

@@ -23,6 +23,7 @@ from tradingbot_runtime.core.records import NoticeRecord
 from tradingbot_runtime.core.recovered import Recovered
 from tradingbot_runtime.core.report import (
     account_report,
+    incident_reports,
     instant,
     kill_report,
     order_report,
@@ -260,4 +261,5 @@ class Engine:
             filled_orders=books.filled_orders,
             last_bar_at=instant(self._trading.last_bar_at) if self._trading.last_bar_at else None,
             last_reconciliation=self._reconciliation.last,
+            incidents=incident_reports(self._incidents.unresolved),
         )

@@ -8,6 +8,7 @@ from decimal import Decimal
 import pandas as pd
 
 from tradingbot_runtime.core.values import (
+    BrokerAsset,
     BrokerFigures,
     BrokerOrder,
     BrokerQuote,
@@ -30,7 +31,8 @@ class BarsClosed:
 
     Columns open, high, low, close, volume; the index is the bars' start in UTC. A symbol without bars is absent.
     `as_of` is the market time for which they were asked (None: now), `quotes` are the latest ones (None: not read),
-    `sessions` the exchange's around then (empty: not read).
+    `sessions` the exchange's around then (empty: not read), `assets` what the broker says of the symbols (None: not
+    read).
     """
 
     bar_at: datetime
@@ -38,6 +40,7 @@ class BarsClosed:
     as_of: datetime | None = None
     quotes: Mapping[str, BrokerQuote] | None = None
     sessions: tuple[MarketSession, ...] = ()
+    assets: Mapping[str, BrokerAsset] | None = None
 
 
 @dataclass(frozen=True)
@@ -181,7 +184,7 @@ class BreakerResetAsked:
 
 @dataclass(frozen=True)
 class IncidentAcknowledged:
-    """A person has seen an incident, named by its id or its name; `by` is who or why."""
+    """A person has seen the incident of that id; `by` is who or why."""
 
     incident: str
     by: str = ""

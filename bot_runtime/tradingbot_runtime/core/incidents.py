@@ -124,9 +124,9 @@ class Incidents:
     # ------------------------------------------------------------------ people
 
     def on_acknowledged(self, incident_id: str, by: str, now: Now) -> list[do.Command]:
-        """A person has seen an incident, by its id or its name."""
+        """A person has seen an incident. By its id alone: a name would acknowledge the next one of that name, too."""
         for incident in self._open.values():
-            if incident_id in {incident.incident_id, incident.name} and incident.state is IncidentState.OPEN:
+            if incident_id == incident.incident_id and incident.state is IncidentState.OPEN:
                 seen = replace(incident, state=IncidentState.ACKNOWLEDGED, acknowledged_at=now.machine)
                 self._open[incident.name] = seen
                 self._known.counters["incidents", "acknowledged"] += 1

@@ -50,7 +50,9 @@ class Reconciliation:
         checkpoint: str | None = None,
     ) -> None:
         """`checkpoint` is the document of that name on the volume: a halt outlives a restart."""
-        situation.halted_by_reconciliation = bool(checkpoint and json.loads(checkpoint)["halted"])
+        data = json.loads(checkpoint) if checkpoint else {}
+        situation.halted_by_reconciliation = data.get("halted", False)
+        self._last_accepted = data.get("accepted", "")
         self._known = situation
         self._books = books
         self._desk = desk
@@ -141,9 +143,11 @@ class Reconciliation:
 
     def on_accepted(self, request: str, now: Now) -> list[do.Command]:
         """A person says that the account is right as it is: the next comparison takes it over, differences and all."""
-        self._accepted = request
+        if request == self._last_accepted:
+            return []  # an annotation stays where it is: it is carried out once, not at every start
+        self._accepted = self._last_accepted = request
         return [
-            do.Journal("positions_accepted", {"request": request}),
+            do.Journal("positions_accepted", {"request": request}, (self._checkpoint(),)),
             do.Notice("warning", "positions_accepted", request),
             *self.ask("positions accepted", now, force=True),
         ]
@@ -241,9 +245,12 @@ class Reconciliation:
         if is_old and halted == self._known.halted_by_reconciliation:
             return []
         self._last_line, self._journaled_at = line, now.machine
-        document = json.dumps({"halted": self._known.halted_by_reconciliation})
         detail = {"result": result, "differences": json.dumps(self.last.differences)}
-        return [do.Journal("reconciliation", detail, (do.PutCheckpoint(CHECKPOINT, document),))]
+        return [do.Journal("reconciliation", detail, (self._checkpoint(),))]
+
+    def _checkpoint(self) -> do.PutCheckpoint:
+        document = {"halted": self._known.halted_by_reconciliation, "accepted": self._last_accepted}
+        return do.PutCheckpoint(CHECKPOINT, json.dumps(document, sort_keys=True))
 
 
 def _elapsed(since: datetime | None, until: datetime) -> timedelta:

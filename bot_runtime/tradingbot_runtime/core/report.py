@@ -1,19 +1,29 @@
 """The engine's state as the documents that the operator reads. Only formats: money to cents, times to RFC 3339."""
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Final
 
-from tradingbot_api import AccountReport, KillReport, OrderReport, PositionReport, ReconciliationReport
+from tradingbot_api import (
+    AccountReport,
+    IncidentReport,
+    KillReport,
+    OrderReport,
+    PositionReport,
+    ReconciliationReport,
+)
 from tradingbot_runtime.core.kill import KillState
 from tradingbot_runtime.core.orders import Order
 from tradingbot_runtime.core.portfolio import Portfolio
 from tradingbot_runtime.core.reconcile import Difference
+from tradingbot_runtime.core.records import IncidentRecord
 from tradingbot_runtime.core.values import BrokerFigures
 
 MAX_DIFFERENCES: Final = 20
 MAX_TEXT_LENGTH: Final = 1024
+MAX_INCIDENTS: Final = 20
 
 _CENT = Decimal("0.01")
 
@@ -79,6 +89,22 @@ def order_report(order: Order) -> OrderReport:
         status=order.state.value,
         created_at=instant(order.created_at),
     )
+
+
+def incident_reports(incidents: Sequence[IncidentRecord]) -> list[IncidentReport]:
+    """Incidents that are not resolved."""
+    return [
+        IncidentReport(
+            id=one.incident_id,
+            name=one.name,
+            severity=one.severity,
+            state=one.state.value,
+            opened_at=instant(one.opened_at),
+            acknowledge_by=instant(one.acknowledge_by),
+            message=text(str(json.loads(one.payload).get("message", ""))),
+        )
+        for one in incidents[:MAX_INCIDENTS]
+    ]
 
 
 def reconciliation_report(result: str, differences: tuple[Difference, ...], machine: datetime) -> ReconciliationReport:

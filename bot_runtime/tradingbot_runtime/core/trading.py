@@ -20,7 +20,7 @@ from tradingbot_runtime.core.risk_watch import RiskWatch
 from tradingbot_runtime.core.sessions import Sessions
 from tradingbot_runtime.core.shadow import Shadow
 from tradingbot_runtime.core.situation import Situation
-from tradingbot_runtime.core.values import MarketClock, Now
+from tradingbot_runtime.core.values import BrokerAsset, MarketClock, Now
 
 CHECKPOINT: Final = "trading"
 PASSING_REFUSALS: Final = frozenset(
@@ -70,6 +70,7 @@ class Trading:
             use_market_orders=config.execution.order_type is OrderKind.MARKET,
             limit_offset_bps=config.execution.limit_offset_bps,
             min_trade_percent=config.execution.min_trade_percent,
+            reprice_bps=config.execution.reprice_bps,
         )
         self._evaluating: str | None = None  # the bar that is being read or evaluated
         self._last_bar, self._last_request = _from_checkpoint(checkpoint)
@@ -159,7 +160,7 @@ class Trading:
             self._known.config.timeframe,
             self._known.config.data_quality,
         )
-        commands = self._take_in(verdict)
+        commands = self._take_in(verdict) + self._take_in_assets(event.assets)
         commands += self._risk.observe()
         self._known.counters["operations", "strategy"] += 1
         return [*commands, do.Evaluate(self._evaluating, verdict.frames)]
@@ -212,6 +213,23 @@ class Trading:
             commands.append(do.Notice("error" if too_many else "info", kind, known.data_failure or "good data again"))
         return commands
 
+    def _take_in_assets(self, assets: Mapping[str, BrokerAsset] | None) -> list[do.Command]:
+        """Which symbols the broker does not trade: said once for each."""
+        if assets is None:
+            return []
+        known = self._known
+        before, known.untradable = known.untradable, {}
+        for symbol in sorted(self._symbols):
+            if symbol not in assets:
+                known.untradable[symbol] = "the broker does not know this symbol"
+            elif not assets[symbol].tradable:
+                known.untradable[symbol] = "the broker does not trade it"
+        return [
+            do.Notice("warning", "untradable", f"{symbol}: {reason}")
+            for symbol, reason in known.untradable.items()
+            if symbol not in before
+        ]
+
     def _checkpoint(self) -> do.PutCheckpoint:
         document = {"last_bar": self._last_bar, "last_request": self._last_request}
         return do.PutCheckpoint(CHECKPOINT, json.dumps(document, sort_keys=True))
@@ -232,6 +250,8 @@ class Trading:
         for order in allocation.obsolete:
             commands += self._desk.cancel(order, now)
             self._try_again(now)
+        for order, intent in allocation.repriced:
+            commands += self._desk.replace(order, intent, now)
         exits = self._books.exits_by_symbol()
         for intent in allocation.intents:
             legs = exits.get(intent.symbol, ())

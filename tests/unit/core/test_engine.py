@@ -32,7 +32,7 @@ from tradingbot_runtime.core.kill import KillState
 from tradingbot_runtime.core.orders import Fill, Order, OrderState, client_order_id
 from tradingbot_runtime.core.recovered import Recovered
 from tradingbot_runtime.core.risk import RiskLedger
-from tradingbot_runtime.core.values import Side
+from tradingbot_runtime.core.values import BrokerAsset, Side
 from tradingbot_runtime.strategies.momentum import Momentum
 
 RISING = {"AAPL": [100, 101, 103], "MSFT": [300, 299, 298]}
@@ -908,3 +908,36 @@ def test_keys_that_are_refused_in_mid_day_leave_exits_only_until_they_work_again
     assert of(do.ReadBars, desk.bar(RISING)) == []
     desk.tell(seen.KeysAccepted())
     assert of(do.SubmitOrder, desk.bar(RISING))
+
+
+def test_a_limit_that_the_market_has_left_behind_is_replaced_when_that_is_asked_for() -> None:
+    desk = Desk(execution={"repriceBps": 50}).ready()
+    (order,) = [command.order for command in of(do.SubmitOrder, desk.bar(RISING))]
+    desk.tell(seen.SubmitAcknowledged(a_word(order, "new")))
+    near = desk.bar({"AAPL": [100, 102, 103.3], "MSFT": [300, 299, 298]})
+    assert of(do.ReplaceOrder, near) == []
+    (replaced,) = of(do.ReplaceOrder, desk.bar({"AAPL": [100, 103, 104.5], "MSFT": [300, 299, 298]}))
+    assert replaced.order.replaces_id == order.client_order_id
+    assert (replaced.order.limit_price, replaced.order.qty) == (Decimal("104.60"), Decimal(19))
+
+
+def test_a_symbol_that_the_broker_does_not_trade_is_refused_and_said_once() -> None:
+    desk = Desk().ready()
+    desk.minute = 5
+    desk.tell(seen.ClockRead(a_clock(5)))
+    moment = OPEN + timedelta(minutes=5)
+    assets = {"AAPL": BrokerAsset("AAPL", False, True, True), "MSFT": BrokerAsset("MSFT", True, True, True)}
+    commands = desk.tell(seen.BarsClosed(OPEN, bars(RISING, moment), assets=assets))
+    assert of(do.SubmitOrder, commands) == []
+    assert desk.engine.counters["refused", "tradable"] == 1
+    assert [notice.message for notice in of(do.Notice, commands) if notice.name == "untradable"] == [
+        "AAPL: the broker does not trade it"
+    ]
+
+
+def test_open_incidents_are_in_the_report() -> None:
+    desk = Desk().ready()
+    desk.tell(seen.KillSeen("stop", "TradingBot"))
+    desk.tell(seen.Tick(), 6)
+    (incident,) = desk.report().incidents
+    assert (incident.name, incident.state, len(incident.id)) == ("killed", "open", 16)
