@@ -28,6 +28,8 @@ def cluster() -> Cluster:
     eventually(lambda: cluster.run("get", "--raw", "/readyz"), "the API server answers", 30)
     cluster.run("apply", "--server-side", "--force-conflicts", "-k", str(ROOT / "manifests/overlays/demo"))
     cluster.run("-n", OPERATOR_NAMESPACE, "scale", "deployment/tradingbot-operator", "--replicas=1")
+    # The image has the same name whatever is in it: a cluster that is still there would go on with the old one.
+    cluster.run("-n", OPERATOR_NAMESPACE, "rollout", "restart", "deployment/tradingbot-operator")
     rollout = ("-n", OPERATOR_NAMESPACE, "rollout", "status", "deployment/tradingbot-operator", "--timeout=120s")
     cluster.run(*rollout, timeout_seconds=130)
     return cluster
