@@ -90,9 +90,9 @@ class ClosedSession(ObservedModel):
     report: SessionReport
     """The report."""
     digest: Annotated[str, Field(max_length=64)]
-    """sha256 of the report as it was journaled."""
-    journal_sequence: Annotated[int, Field(ge=1)]
-    """Number of the journal line that closed the session."""
+    """sha256 over the report as it was journaled and the place below: proves that it is this one, of this journal."""
+    journal_sequence: Annotated[int, Field(ge=0)]
+    """Number of the last journal line before the one that closed the session."""
     journal_hash: Annotated[str, Field(max_length=64)]
     """Hash of that line: it stands for every line before it."""
 

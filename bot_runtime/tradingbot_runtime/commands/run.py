@@ -139,6 +139,7 @@ async def _serve(start: _Start, database: "Database") -> None:
     from tradingbot_runtime.commands.brokers import broker_of
     from tradingbot_runtime.ops import logs
     from tradingbot_runtime.ops.http import CannotListen, StatusServer, Views
+    from tradingbot_runtime.ops.sessions import closed_sessions
 
     config = start.config
     logs.configure(config.bot.name, config.bot.namespace)
@@ -146,7 +147,12 @@ async def _serve(start: _Start, database: "Database") -> None:
     with ExitStack() as closing:
         broker = closing.enter_context(broker_of(config.broker, start.keys, config.bot.uid, config.mode.value, rng))
         bot = _bot(start, database, broker, rng, closing)
-        views = Views(bot.report, bot.heartbeat_age_seconds, bot.metrics)
+        views = Views(
+            bot.report,
+            bot.heartbeat_age_seconds,
+            bot.metrics,
+            lambda limit: closed_sessions(database.records, limit),
+        )
         server = StatusServer(start.listen.host, start.listen.port, views)
         stop = asyncio.Event()
         for name in (signal.SIGTERM, signal.SIGINT):

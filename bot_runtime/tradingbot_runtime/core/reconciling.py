@@ -67,6 +67,7 @@ class Reconciliation:
         self._accepted: str | None = None
         self._last_line: tuple[str, tuple[str, ...], bool] | None = None
         self._journaled_at: datetime | None = None
+        self._journaled_at_market: datetime | None = None
         self._unclean_runs = 0
         self._clean_runs = 0
         self.last: ReconciliationReport | None = None
@@ -233,19 +234,26 @@ class Reconciliation:
             self._books.are_complete(now.market)
         self._known.difference = "; ".join(str(one) for one in differences)
         self.last = reconciliation_report(result, differences, now.machine)
-        if clean and not halted:
-            return []
         return self._journaled(result, halted, now)
 
     def _journaled(self, result: str, halted: bool, now: Now) -> list[do.Command]:
-        """A line for each run that says something new; a broker that is away for hours says nothing new."""
+        """A line for each run that says something new, and for every one of an open market; a broker that is away for
+        hours says nothing new."""
         assert self.last is not None  # noqa: S101  (_conclude has just set it)
         line = (result, tuple(self.last.differences), self._known.halted_by_reconciliation)
+        market = self._known.market if self._known.market_is_open else None
+        is_due = market is not None and _elapsed(self._journaled_at_market, market) >= ORDERS_CHECK_EVERY
         is_old = line == self._last_line and _elapsed(self._journaled_at, now.machine) < SAME_LINE_AGAIN_AFTER
-        if is_old and halted == self._known.halted_by_reconciliation:
+        if is_old and not is_due and halted == self._known.halted_by_reconciliation:
             return []
-        self._last_line, self._journaled_at = line, now.machine
-        detail = {"result": result, "differences": json.dumps(self.last.differences)}
+        self._last_line, self._journaled_at, self._journaled_at_market = line, now.machine, market
+        holdings = {symbol: str(one.qty) for symbol, one in sorted(self._books.portfolio.holdings.items())}
+        detail = {
+            "result": result,
+            "differences": json.dumps(self.last.differences),
+            "holdings": json.dumps(holdings),
+            "open_orders": str(self._books.open_count()),
+        }
         return [do.Journal("reconciliation", detail, (self._checkpoint(),))]
 
     def _checkpoint(self) -> do.PutCheckpoint:

@@ -941,3 +941,17 @@ def test_open_incidents_are_in_the_report() -> None:
     desk.tell(seen.Tick(), 6)
     (incident,) = desk.report().incidents
     assert (incident.name, incident.state, len(incident.id)) == ("killed", "open", 16)
+
+
+def test_every_scheduled_comparison_leaves_a_line_and_a_kill_s_polling_does_not() -> None:
+    desk = Desk().ready()
+    lines = []
+    for minute in (2, 4, 6):
+        desk.minute = minute
+        desk.tell(seen.ClockRead(a_clock(minute)), 3)
+        lines += of(do.Journal, desk.tell(seen.SnapshotTaken(a_snapshot())))
+    found = [line.detail for line in lines if line.kind == "reconciliation"]
+    assert [(one["result"], one["holdings"], one["open_orders"]) for one in found] == [("Clean", "{}", "0")] * 3
+    desk.tell(seen.KillSeen("stop", "TradingBot"))
+    polled = [entry for _ in range(20) for entry in of(do.Journal, desk.tell(seen.SnapshotTaken(a_snapshot()), 0.2))]
+    assert len([line for line in polled if line.kind == "reconciliation"]) <= 1

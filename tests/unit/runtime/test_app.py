@@ -17,7 +17,7 @@ import pandas as pd
 import pytest
 
 from builders import OPEN, UID, a_clock, a_config, a_word, an_order, at, bars, figures
-from tradingbot_api import RuntimeConfig, TradingState
+from tradingbot_api import RuntimeConfig, SessionReport, TradingState
 from tradingbot_runtime.app import App, CommitFailed, Decisions, Errands, EventQueue, Timings
 from tradingbot_runtime.broker.port import (
     BrokerHealth,
@@ -33,6 +33,7 @@ from tradingbot_runtime.core import commands as do
 from tradingbot_runtime.core import events as seen
 from tradingbot_runtime.core.engine import Engine
 from tradingbot_runtime.core.orders import Order, OrderState
+from tradingbot_runtime.core.records import PutSession, SessionRecord
 from tradingbot_runtime.core.recovered import Recovered
 from tradingbot_runtime.core.values import (
     BrokerActivity,
@@ -48,6 +49,7 @@ from tradingbot_runtime.core.values import (
 from tradingbot_runtime.in_order import InOrder
 from tradingbot_runtime.ops.http import CannotListen, StatusServer, Views
 from tradingbot_runtime.ops.metrics import Metrics
+from tradingbot_runtime.ops.sessions import closed_sessions
 from tradingbot_runtime.state import Database, StateUnwritable
 from tradingbot_runtime.strategies.momentum import Momentum
 
@@ -364,6 +366,56 @@ async def test_a_kill_is_carried_out_while_the_volume_is_full(tmp_path: Path) ->
         switch.queue.put_nowait(seen.KillSeen("enough", "TradingBot"))
         await bench.until(lambda: bench.broker.cancelled)
         assert bench.app.report().reason == "StateUnwritable"
+
+
+async def test_closed_sessions_are_served_with_their_place_in_the_journal(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    report = SessionReport.model_validate(
+        {
+            "session": "2026-03-02",
+            "namespace": "demo",
+            "name": "momentum",
+            "uid": UID,
+            "mode": "paper",
+            "account": "paper",
+            "opensAt": "2026-03-02T14:30:00Z",
+            "closesAt": "2026-03-02T21:00:00Z",
+            "coveragePercent": "100",
+            "closedNormally": True,
+            "starts": 1,
+            "orders": 1,
+            "filledOrders": 1,
+            "fills": 1,
+            "rejectedOrders": 0,
+            "refusedOrders": 0,
+            "pnl": "1",
+            "returnPercent": "0.01",
+            "shadowReturnPercent": "0",
+            "turnover": "10",
+            "operations": 5,
+            "operationalErrors": 0,
+            "incidents": 0,
+            "killed": False,
+        }
+    )
+    record = SessionRecord(OPEN.date(), at().machine, report.model_dump_json(by_alias=True))
+    bench.database.commit([do.Journal("session_closed", {}, (PutSession(record),))], at())
+    views = Views(
+        bench.app.report, lambda: 0.0, bench.app.metrics, lambda limit: closed_sessions(bench.database.records, limit)
+    )
+    server = StatusServer("127.0.0.1", 0, views)
+    await server.start()
+    try:
+        async with aiohttp.ClientSession(f"http://127.0.0.1:{server.port}") as session:
+            async with session.get("/sessions?limit=5") as response:
+                (closed,) = (await response.json())["sessions"]
+            async with session.get("/sessions?limit=9999") as response:
+                assert response.status == 400
+    finally:
+        await server.close()
+        bench.database.close()
+    assert closed["report"]["session"] == "2026-03-02"
+    assert len(closed["journalHash"]) == len(closed["digest"]) == 64
 
 
 async def test_a_bug_ends_the_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
