@@ -7,11 +7,14 @@ import typer
 
 from tradingbot_runtime import __version__
 from tradingbot_runtime.commands import control
+from tradingbot_runtime.commands.audit import audit
 from tradingbot_runtime.commands.check_config import check_config
 from tradingbot_runtime.commands.endings import EX_INTERRUPTED
 from tradingbot_runtime.commands.flatten import flatten
 from tradingbot_runtime.commands.plan import plan
+from tradingbot_runtime.commands.replay import replay
 from tradingbot_runtime.commands.run import run
+from tradingbot_runtime.commands.summary import summary
 from tradingbot_runtime.state_cli import state_app
 
 _OPERATE, _LOOK = "Ask a running bot", "Look, change nothing"
@@ -24,12 +27,16 @@ app = typer.Typer(
 )
 app.command()(run)
 app.command(rich_help_panel=_LOOK)(plan)
+app.command(rich_help_panel=_LOOK)(audit)
+app.command(rich_help_panel=_LOOK)(summary)
+app.command(rich_help_panel=_LOOK)(replay)
 app.command("check-config", rich_help_panel=_LOOK)(check_config)
 app.command("run-now", rich_help_panel=_OPERATE)(control.run_now)
 app.command(rich_help_panel=_OPERATE)(control.pause)
 app.command(rich_help_panel=_OPERATE)(control.resume)
 app.command(rich_help_panel=_OPERATE)(control.kill)
 app.command(rich_help_panel=_OPERATE)(control.acknowledge)
+app.command("accept-positions", rich_help_panel=_OPERATE)(control.accept_positions)
 app.command("reset-breaker", rich_help_panel=_OPERATE)(control.reset_breaker)
 app.command(rich_help_panel=_OPERATE)(flatten)
 app.add_typer(state_app, name="state")

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+with warnings.catch_warnings():
+    # alpaca-py 0.44 imports the websockets library's deprecated client.
+    warnings.simplefilter("ignore", DeprecationWarning)
+    import alpaca.trading  # noqa: F401
 
 from bench import __main__ as program
 from bench.harness import Bench, Measurement, Scale, in_turns, table

@@ -289,6 +289,7 @@ class AlpacaBroker:
                     elif not connected:
                         connected = True
                         self._silence.connected()
+                        self._standing.accepted("stream")
                     yield event
         except Unauthorized as error:
             self._standing.refused("stream", str(error))

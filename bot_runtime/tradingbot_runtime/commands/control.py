@@ -1,4 +1,4 @@
-"""`tradingbot run-now, pause, resume, kill, acknowledge, reset-breaker`: what a person asks of a running bot.
+"""`tradingbot run-now, pause, resume, kill` and their like: what a person asks of a running bot.
 
 With a control file, writes it. With Kubernetes, only prints the kubectl line: who may do what is RBAC's to say there.
 """
@@ -88,31 +88,40 @@ def kill(reason: Reason, control: Control = None, bot: Bot = None) -> None:
 
 
 def acknowledge(
-    incident: Annotated[str, typer.Argument(help="The incident's id or name, as the notice or /status says it.")],
+    incident: Annotated[str, typer.Argument(help="The incident's id, as its notice and /status give it.")],
     control: Control = None,
     bot: Bot = None,
     reason: OptionalReason = "",
 ) -> None:
     """Say that somebody has seen an incident, so that it is not handed on. It stays open until its cause is gone.
 
-    By its name an incident is acknowledged once: for a later one of the same name, give the id.
+    Exit codes: 0 done, or the line is printed; 1 the file could not be changed, and is as it was; 2 wrong options.
 
-    Exit codes: 0 done, or the line is printed; 1 the file could not be changed, or holds this very value already;
-    2 wrong options.
-
-    Try it:  tradingbot acknowledge broker_unreachable --control file:control.yaml
+    Try it:  tradingbot acknowledge INCIDENT-ID --control file:control.yaml
     """
     from tradingbot_api import ACKNOWLEDGE_ANNOTATION
-    from tradingbot_runtime.control.editing import ControlFileError
 
     words = _shortened(incident)
+    value = f"{ACKNOWLEDGE_ANNOTATION}={words}"
+    _ask("acknowledge", control, bot, value, lambda body: body | {"acknowledge-incident": words}, reason)
 
-    def acknowledged(body: "Body") -> "Body":
-        if body.get("acknowledge-incident") == words:
-            raise ControlFileError(f"{words} stands in the file already: for a later incident give its id")
-        return body | {"acknowledge-incident": words}
 
-    _ask("acknowledge", control, bot, f"{ACKNOWLEDGE_ANNOTATION}={words}", acknowledged, reason)
+def accept_positions(reason: Reason, control: Control = None, bot: Bot = None) -> None:
+    """Say that the account is right as it is: the bot takes over what it holds of its symbols, differences and all.
+
+    For a bot that found more at the broker than its own orders explain: until a person says so, that is somebody
+    else's and is left alone.
+
+    Exit codes: 0 done, or the line is printed; 1 the file could not be changed, and is as it was; 2 wrong options.
+
+    Try it:  tradingbot accept-positions --control file:control.yaml --reason "the old bot's shares"
+    """
+    from tradingbot_api import ACCEPT_POSITIONS_ANNOTATION
+
+    # Carried out once for each new value, like the next one.
+    words = _shortened(f"{_now()} {reason}")
+    value = f"{ACCEPT_POSITIONS_ANNOTATION}={words}"
+    _ask("accept-positions", control, bot, value, lambda body: body | {"accept-positions": words}, reason)
 
 
 def reset_breaker(reason: Reason, control: Control = None, bot: Bot = None) -> None:

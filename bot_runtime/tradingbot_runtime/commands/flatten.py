@@ -88,7 +88,7 @@ def _flattened(config: Path, positions: bool | None, timeout: float) -> "Flatten
     return asyncio.run(_until_confirmed(checked, keys, target, timeout))
 
 
-async def _until_confirmed(checked: "FlattenConfig", keys: Keys, target: "Target", timeout: float) -> "FlattenReport":
+async def _until_confirmed(checked: "FlattenConfig", keys: Keys, target: "Target", seconds: float) -> "FlattenReport":
     from tradingbot_runtime.commands.brokers import broker_of
     from tradingbot_runtime.commands.flattening import Flattening
 

@@ -43,6 +43,8 @@ class PlannedOrder(ObservedModel):
     """Limit price."""
     value: Amount
     """Shares times the last price."""
+    replaces: str = ""
+    """client_order_id of the open order whose place it would take."""
 
 
 class PlannedSymbol(ObservedModel):
@@ -186,6 +188,7 @@ def _order(examined: Examined, sent: Order | None) -> PlannedOrder:
         qty=intent.qty,
         limit_price=intent.limit_price,
         value=intent.qty * intent.price,
+        replaces=examined.replaces.client_order_id if examined.replaces else "",
     )
 
 
@@ -221,6 +224,7 @@ def _row(one: PlannedSymbol) -> tuple[str, ...]:
     if one.order is None:
         return (*head, "-", one.reason)
     at = f" @ {one.order.limit_price:f}" if one.order.limit_price is not None else ""
+    instead = " in the place of an open one" if one.order.replaces else ""
     says = f"refused by {one.refused_by}: {one.reason}" if one.refused_by else f"passes: {one.reason}"
     later = f"; at the open: {one.at_the_open}" if one.at_the_open else ""
-    return (*head, f"{one.order.side} {one.order.qty:f} {one.order.type}{at}", says + later)
+    return (*head, f"{one.order.side} {one.order.qty:f} {one.order.type}{at}{instead}", says + later)

@@ -60,6 +60,8 @@ class Examined:
     """The first that refuses as of now, which is what counts."""
     refusal_at_open: Refusal | None
     """The same with the market open; the same as `refusal` when it is."""
+    replaces: Order | None = None
+    """The open order whose place it is to take."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,7 @@ class Rehearsed:
     @property
     def orders(self) -> tuple[Order, ...]:
         """The orders that would be sent: now, or at the open where the market is closed."""
-        return tuple(one.order for one in self.kept if isinstance(one, do.SubmitOrder))
+        return tuple(one.order for one in self.kept if isinstance(one, do.SubmitOrder | do.ReplaceOrder))
 
 
 class _ExaminedEngine(Engine):
@@ -97,23 +99,28 @@ class _ExaminedEngine(Engine):
     def __init__(self, config: RuntimeConfig, strategy: Strategy[Any], recovered: Recovered) -> None:
         super().__init__(config, strategy, recovered)
         self.examined: list[Examined] = []
-        place = self._desk.place
+        place, put_in_place = self._desk.place, self._desk.replace
 
         def examined_place(intent: Intent, now: Now) -> tuple[list[do.Command], Refusal | None]:
             self.examined.append(self._examine(intent, now))
             return place(intent, now)
 
+        def examined_replace(order: Order, intent: Intent, now: Now) -> tuple[list[do.Command], Refusal | None]:
+            self.examined.append(self._examine(intent, now, replaces=order))
+            return put_in_place(order, intent, now)
+
         # Every order passes here; the desk itself stays what a running bot has.
         self._desk.place = examined_place  # type: ignore[method-assign]  # an instance's own, seen by nobody else
+        self._desk.replace = examined_replace  # type: ignore[method-assign]  # the same
 
-    def _examine(self, intent: Intent, now: Now) -> Examined:
-        order_id, at_open = self._books.next_order_id(), self._desk._gate(now)
+    def _examine(self, intent: Intent, now: Now, replaces: Order | None = None) -> Examined:
+        order_id, at_open = self._books.next_order_id(), self._desk._gate(now, without=replaces)
         gate = at_open if self.market_is_open else replace(at_open, market_open=False)
         answers = tuple(
             Answer(name, asked, check(intent, order_id, gate) if asked else None)
             for name, check, asked in ((name, check, also or not intent.reducing) for name, check, also in CHECKS)
         )
-        return Examined(intent, answers, review(intent, order_id, gate), review(intent, order_id, at_open))
+        return Examined(intent, answers, review(intent, order_id, gate), review(intent, order_id, at_open), replaces)
 
     @property
     def held(self) -> dict[str, Decimal]:

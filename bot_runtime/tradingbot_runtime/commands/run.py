@@ -42,7 +42,7 @@ def run(
         ),
     ] = "auto",
     listen: Annotated[
-        str, typer.Option(help="HOST:PORT for /healthz, /readyz, /metrics and /status.")
+        str, typer.Option(help="HOST:PORT for /healthz, /readyz, /metrics, /status and /sessions.")
     ] = "127.0.0.1:8080",
     record: Annotated[
         Path | None,

@@ -5,13 +5,17 @@ import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
+from tradingbot_api import SessionReport
 from tradingbot_runtime.core.kill import KillState
 from tradingbot_runtime.core.recovered import Recovered
 from tradingbot_runtime.state import Database, Records, StateFailure, StateOfAnotherBot, StateUnwritable
 from tradingbot_runtime.state.reading import check_version, database_path, failures_of, meta_of, read_only, rows_of
 from tradingbot_runtime.state.rows import kill_from
 from tradingbot_runtime.state.schema import SCHEMA_VERSION
+
+MAX_SESSIONS: Final = 400
 
 
 class StateTooOld(StateFailure):
@@ -33,6 +37,11 @@ class Volume:
     def recovered(self) -> Recovered:
         """All that a start of the bot would find, verified as a start does it. Raises StateCorrupt."""
         return Database(self.connection, self.directory, self.bot_uid, self.mode).recover()
+
+    def reports(self) -> list[SessionReport]:
+        """The closed sessions, oldest first; of many, the last. Raises StateCorrupt."""
+        closed = self.records.sessions(limit=MAX_SESSIONS)
+        return [SessionReport.model_validate_json(one.record.payload) for one in reversed(closed)]
 
     def kill(self) -> KillState | None:
         """The kill in force."""

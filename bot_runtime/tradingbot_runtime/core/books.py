@@ -85,8 +85,10 @@ class Books:
     def reserved(self) -> dict[str, Decimal]:
         """Value of open buy orders by symbol, in account currency: cash that is spoken for."""
         reserved: dict[str, Decimal] = {}
+        being_replaced = {order.replaces_id for order in self._own_open()}
         for order in self._own_open():
-            if order.side is Side.BUY:
+            # An order and the one that takes its place are never both filled: the broker ends one with the other.
+            if order.side is Side.BUY and order.client_order_id not in being_replaced:
                 price = max(order.limit_price or _ZERO, order.stop_price or _ZERO, order.arrival_price or _ZERO)
                 reserved[order.symbol] = reserved.get(order.symbol, _ZERO) + order.remaining_qty * price
         return reserved
@@ -181,6 +183,8 @@ class Books:
         detail = {"client_order_id": order.client_order_id, "state": order.state.value, "source": source}
         before = self.orders.get(order.client_order_id)
         self._remember(order)
+        if order.state is OrderState.REJECTED and (before is None or before.state is not OrderState.REJECTED):
+            self._counters["orders", "rejected"] += 1
         if order.broker_id and not order.parent_id and (before is None or before.broker_id is None):
             self._counters["orders", "reached"] += 1
         if order.state in _ENDED_AT_BROKER and (before is None or not before.is_terminal):

@@ -65,17 +65,18 @@ class Desk:
         order = _order_of(intent, order_id, now)
         return [self._leaving(order, now), do.SubmitOrder(order)], None
 
-    def replace(self, order: Order, intent: Intent, now: Now) -> list[do.Command]:
+    def replace(self, order: Order, intent: Intent, now: Now) -> tuple[list[do.Command], Refusal | None]:
         """Another order in the place of an open one, reviewed as if that one were not there."""
         if order.broker_id is None or order.is_terminal:
-            return []
+            return [], None
         order_id = self._books.next_order_id()
         refusal = review(intent, order_id, self._gate(now, without=order))
         if refusal is not None:
             self._counters["refused", refusal.check] += 1
-            return [do.Notice("info", "replace_refused", f"{intent.symbol}: {refusal.check}: {refusal.reason}")]
+            words = f"{intent.symbol}: {refusal.check}: {refusal.reason}"
+            return [do.Notice("info", "replace_refused", words)], refusal
         successor = replace(_order_of(intent, order_id, now), replaces_id=order.client_order_id)
-        return [self._leaving(successor, now), do.ReplaceOrder(successor, order.broker_id)]
+        return [self._leaving(successor, now), do.ReplaceOrder(successor, order.broker_id)], None
 
     def _leaving(self, order: Order, now: Now) -> do.Journal:
         self.doubt.in_flight.add(order.client_order_id)
@@ -273,7 +274,6 @@ class Desk:
         order = self._books.orders.get(order_id)
         if order is None or order.state not in UNANSWERED:
             return []
-        self._counters["orders", "rejected"] += 1
         self._reservations.release(order_id)
         rejected = replace(order, state=OrderState.REJECTED, reason=message)
         return [

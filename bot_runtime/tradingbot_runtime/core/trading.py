@@ -73,7 +73,8 @@ class Trading:
             reprice_bps=config.execution.reprice_bps,
         )
         self._evaluating: str | None = None  # the bar that is being read or evaluated
-        self._last_bar, self._last_request = _from_checkpoint(checkpoint)
+        # What an earlier process still owed of its last bar is due at once: a cancel, perhaps, that never left.
+        self._last_bar, self._last_request, self._owed = _from_checkpoint(checkpoint)
         self._asked_for: str | None = None  # a person's request for an evaluation, not yet carried out
         self._tries_left = TRIES_A_BAR
         self._again_at: datetime | None = None  # when the last bar is to be evaluated once more (machine time)
@@ -86,8 +87,9 @@ class Trading:
         bar = self._bar_to_evaluate(clock, now)
         if bar is None or self._evaluating is not None or not self._may_evaluate():
             return []
-        if self._known.not_ready_reason() is not None:
-            return []
+        not_ready = self._known.not_ready_reason()
+        if not_ready is not None and not_ready[0] != "KeysRefused":
+            return []  # refused keys are asked again: only an answer to such a question shows that they are good
         self._evaluating = bar
         self._known.counters["operations", "bars"] += 1
         return [do.ReadBars()]
@@ -125,12 +127,12 @@ class Trading:
                 (clock.timestamp.hour * 60 + clock.timestamp.minute) // minutes
             )
         if bar != self._last_bar:
-            self._tries_left, self._again_at = TRIES_A_BAR, None
+            self._tries_left, self._again_at, self._owed = TRIES_A_BAR, None, False
             return bar
         return bar if self._is_due_again(now) else None
 
     def _is_due_again(self, now: Now) -> bool:
-        return self._again_at is not None and now.machine >= self._again_at
+        return self._owed or (self._again_at is not None and now.machine >= self._again_at)
 
     def _try_again(self, now: Now) -> None:
         """What this bar asked for could not be done yet, for a reason that passes: it is evaluated once more, later."""
@@ -231,7 +233,11 @@ class Trading:
         ]
 
     def _checkpoint(self) -> do.PutCheckpoint:
-        document = {"last_bar": self._last_bar, "last_request": self._last_request}
+        document = {
+            "last_bar": self._last_bar,
+            "last_request": self._last_request,
+            "owed": self._again_at is not None,
+        }
         return do.PutCheckpoint(CHECKPOINT, json.dumps(document, sort_keys=True))
 
     def _trade(self, weights: Mapping[str, Decimal], now: Now) -> list[do.Command]:
@@ -246,12 +252,15 @@ class Trading:
             self._execution,
         )
         commands: list[do.Command] = []
-        self._again_at = None
+        self._again_at, self._owed = None, False
         for order in allocation.obsolete:
             commands += self._desk.cancel(order, now)
             self._try_again(now)
         for order, intent in allocation.repriced:
-            commands += self._desk.replace(order, intent, now)
+            replaced, refusal = self._desk.replace(order, intent, now)
+            commands += replaced
+            if refusal is not None and refusal.check in PASSING_REFUSALS:
+                self._try_again(now)
         exits = self._books.exits_by_symbol()
         for intent in allocation.intents:
             legs = exits.get(intent.symbol, ())
@@ -267,7 +276,7 @@ class Trading:
         return commands
 
 
-def _from_checkpoint(document: str | None) -> tuple[str | None, str | None]:
-    """The last bar and the last request that were carried out."""
+def _from_checkpoint(document: str | None) -> tuple[str | None, str | None, bool]:
+    """The last bar and the last request that were carried out, and whether something of that bar was still owed."""
     data = json.loads(document) if document else {}
-    return data.get("last_bar"), data.get("last_request")
+    return data.get("last_bar"), data.get("last_request"), data.get("owed", False)

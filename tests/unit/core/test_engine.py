@@ -955,3 +955,25 @@ def test_every_scheduled_comparison_leaves_a_line_and_a_kill_s_polling_does_not(
     desk.tell(seen.KillSeen("stop", "TradingBot"))
     polled = [entry for _ in range(20) for entry in of(do.Journal, desk.tell(seen.SnapshotTaken(a_snapshot()), 0.2))]
     assert len([line for line in polled if line.kind == "reconciliation"]) <= 1
+
+
+def test_an_order_and_its_replacement_reserve_the_cash_of_one() -> None:
+    both = {"AAPL": [100, 101, 103], "MSFT": [100, 101, 103]}
+    desk = Desk(capital="4000", execution={"repriceBps": 10}).ready()
+    sent = [command.order for command in of(do.SubmitOrder, desk.bar(both))]
+    assert len(sent) == 2
+    for order in sent:
+        desk.tell(seen.SubmitAcknowledged(a_word(order, "new")))
+    later = {"AAPL": [100, 102, 104], "MSFT": [100, 102, 104]}
+    assert len(of(do.ReplaceOrder, desk.bar(later))) == 2
+    reserved = desk.engine._books.reserved()
+    assert sum(reserved.values()) < 2 * Decimal("0.21") * 4000
+
+
+def test_an_order_that_the_broker_rejects_later_counts_as_rejected_once() -> None:
+    desk = Desk().ready()
+    (order,) = [command.order for command in of(do.SubmitOrder, desk.bar(RISING))]
+    desk.tell(seen.SubmitAcknowledged(a_word(order, "new")))
+    for _ in range(2):
+        desk.tell(seen.TradeUpdate("rejected", a_word(order, "rejected")))
+    assert desk.engine.counters["orders", "rejected"] == 1

@@ -153,7 +153,7 @@ def test_a_replacement_of_our_own_is_journaled_first_and_ends_the_order_it_repla
     word = a_word(order, "new")
     bot.tell(seen.SubmitAcknowledged(word))
     dearer = replace(plain, limit_price=Decimal("100.50"))
-    commands = bot.desk.replace(bot.order(order.client_order_id), dearer, at(bot.second))
+    commands, _ = bot.desk.replace(bot.order(order.client_order_id), dearer, at(bot.second))
     assert [type(command) for command in commands] == [do.Journal, do.ReplaceOrder]
     successor = of(do.ReplaceOrder, commands)[0].order
     assert successor.client_order_id != order.client_order_id
@@ -170,7 +170,7 @@ def test_a_replacement_in_doubt_is_asked_for_by_its_own_id_and_never_sent_again(
     bot = Bot()
     order = bot.place(replace(BRACKET, order_class=OrderClass.SIMPLE))
     bot.tell(seen.SubmitAcknowledged(a_word(order, "new")))
-    commands = bot.desk.replace(bot.order(order.client_order_id), BRACKET, at(bot.second))
+    commands, _ = bot.desk.replace(bot.order(order.client_order_id), BRACKET, at(bot.second))
     successor = of(do.ReplaceOrder, commands)[0].order
     asked = bot.tell(seen.SubmitInDoubt(successor.client_order_id, "timeout"))
     assert of(do.QueryOrder, asked) == [do.QueryOrder(successor.client_order_id)]

@@ -77,28 +77,39 @@ def planned(world: World) -> Rehearsed:
         return rehearsed(world.config, world.simulator, volume.recovered())
 
 
+WORDS = ("client_order_id", "symbol", "side", "type", "time_in_force")
+NUMBERS = ("qty", "limit_price")
+
+
 def wishes(orders: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
-    names = ("client_order_id", "symbol", "side", "type", "qty", "limit_price", "time_in_force")
-    return [tuple(str(order[name]) for name in names) for order in orders]
+    return [(*(order[word] for word in WORDS), *(Decimal(order[number]) for number in NUMBERS)) for order in orders]
 
 
 def wishes_of(found: Rehearsed) -> list[tuple[Any, ...]]:
-    names = ("client_order_id", "symbol", "side", "type", "qty", "limit_price", "time_in_force")
-    return [tuple(str(getattr(order, name)) for name in names) for order in found.orders]
+    return [
+        (*(str(getattr(order, word)) for word in WORDS), *(getattr(order, number) for number in NUMBERS))
+        for order in found.orders
+    ]
 
 
-async def trading_world(volume: Path, until: timedelta, seed: int) -> World:
-    world = World(volume, seed)
+async def trading_world(volume: Path, until: timedelta, seed: int, **config: Any) -> World:
+    world = World(volume, seed, **config)
     await world.begin()
     while world.simulator.clock.now() < NOON.replace(hour=14, minute=25) + until:
         await world.step(timedelta(minutes=15))
     return world
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
-@pytest.mark.parametrize("hours", [1, 30])
-def test_a_plan_is_what_the_bot_then_orders(tmp_path: Path, seed: int, hours: int) -> None:
-    world = asyncio.run(trading_world(tmp_path, timedelta(hours=hours), seed))
+CROSSES: dict[str, Any] = {}
+RESTS: dict[str, Any] = {"execution": {"limitOffsetBps": -400, "repriceBps": 1}}
+"""Orders that wait behind the market and follow it."""
+
+
+@pytest.mark.parametrize(("hours", "seed"), [(1, 1), (1, 2), (1, 3), (29, 1)])
+@pytest.mark.parametrize("config", [CROSSES, RESTS], ids=["crosses", "rests"])
+def test_a_plan_is_what_the_bot_then_orders(tmp_path: Path, hours: int, seed: int, config: dict[str, Any]) -> None:
+    world = asyncio.run(trading_world(tmp_path, timedelta(hours=hours), seed, **config))
+    world.simulator.step(timedelta(minutes=20))
     before = len(world.orders)
     plan = planned(world)
     assert len(world.orders) == before
