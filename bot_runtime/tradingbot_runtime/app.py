@@ -59,7 +59,7 @@ Sent = do.SubmitOrder | do.ReplaceOrder
 class Timings:
     """How often what is done, in seconds of machine time."""
 
-    tick_seconds: float = 0.5
+    tick_seconds: float = 0.2
     figures_seconds: float = 5.0
     finish_submits_seconds: float = 3.0
     last_cancels_seconds: float = 5.0

@@ -13,7 +13,18 @@ import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench import simulator_accounts, simulator_bars, simulator_memory, simulator_orders, simulator_streams
+from bench import (
+    runtime_footprint,
+    runtime_journal,
+    runtime_kill,
+    runtime_restart,
+    runtime_signals,
+    simulator_accounts,
+    simulator_bars,
+    simulator_memory,
+    simulator_orders,
+    simulator_streams,
+)
 from bench.harness import Bench, Measurement, Scale, machine, table
 
 #: One module each; a new one is added here.
@@ -23,6 +34,11 @@ BENCHES: tuple[Bench, ...] = (
     simulator_accounts.BENCH,
     simulator_memory.BENCH,
     simulator_streams.BENCH,
+    runtime_signals.BENCH,
+    runtime_journal.BENCH,
+    runtime_restart.BENCH,
+    runtime_footprint.BENCH,
+    runtime_kill.BENCH,
 )
 
 DESCRIPTION = """\

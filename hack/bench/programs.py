@@ -70,6 +70,13 @@ def bare_server() -> Iterator[Program]:
 
 
 @contextmanager
+def bare_socket() -> Iterator[Program]:
+    """The bare socket that takes orders."""
+    with _started(["bench.bare_socket"], read_stderr=False) as program:
+        yield program
+
+
+@contextmanager
 def _started(module: Sequence[str], *, read_stderr: bool) -> Iterator[Program]:
     began = time.perf_counter()
     command = [sys.executable, "-m", *module]
@@ -113,9 +120,8 @@ def request_bytes(method: str, path: str, headers: Mapping[str, str], body: byte
 async def _read_answer(reader: asyncio.StreamReader) -> bytes:
     head = await reader.readuntil(b"\r\n\r\n")
     status = int(head[9:12])
-    length = next(
-        int(line.split(b":")[1]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:")
-    )
+    lengths = (int(line.split(b":")[1]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:"))
+    length = next(lengths, 0)  # an answer 204 has none
     body = await reader.readexactly(length)
     if status >= 300:
         raise RuntimeError(f"answered with {status}: {body[:300].decode(errors='replace')}")

@@ -6,6 +6,7 @@ asked for, warm the next.
 
 from __future__ import annotations
 
+import itertools
 import json
 import time
 from collections.abc import Iterator
@@ -21,8 +22,12 @@ QUERY = "symbols=SPY,TLT,GLD,AAPL,MSFT&timeframe=1Min&start=2026-02-23T00:00:00Z
 PAGES_OVER_HTTP = 10
 
 
+_seeds = itertools.count(1)
+
+
 def _build() -> Simulator:
-    return build_simulator(parse_config(bench_config(), "bench"))
+    """A simulator whose prices no other one of this process has: they share what a seed leads to."""
+    return build_simulator(parse_config({**bench_config(), "seed": next(_seeds)}, "bench"))
 
 
 def _page(simulated: Simulator) -> bytes:

@@ -37,7 +37,8 @@ class SecretRef(ApiModel):
     """A Secret in the same namespace."""
 
     name: ObjectName
-    """Name of the Secret. It holds the keys APCA_API_KEY_ID and APCA_API_SECRET_KEY."""
+    """Name of the Secret. It holds the keys APCA_API_KEY_ID and APCA_API_SECRET_KEY, and may hold WEBHOOK_TOKEN,
+    SMTP_USERNAME and SMTP_PASSWORD for the notices of its bots."""
 
 
 class AccountLimits(ApiModel):

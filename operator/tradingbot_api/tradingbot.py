@@ -189,7 +189,7 @@ class WebhookSpec(ApiModel):
     """A receiver of notices over HTTP."""
 
     url: Annotated[str, Field(pattern=r"^https?://[^\s]+$", max_length=512)]
-    """Gets a POST with a JSON body, an Idempotency-Key, and a bearer token where the account's notices Secret has
+    """Gets a POST with a JSON body, an Idempotency-Key, and a bearer token where the account's Secret has
     WEBHOOK_TOKEN."""
 
 

@@ -9,7 +9,7 @@ from tradingbot_api import ClosedSessions, RuntimeReport
 from tradingbot_runtime.ops.metrics import CONTENT_TYPE, Metrics
 
 STALE_AFTER_SECONDS = 15.0
-"""A loop that has handled nothing for so long, though it ticks twice a second, is stuck."""
+"""A loop that has handled nothing for so long, though it ticks five times a second, is stuck."""
 
 
 SESSIONS_SHOWN = 100

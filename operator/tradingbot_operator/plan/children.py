@@ -376,9 +376,16 @@ def _container(spec: TradingBotSpec, account: BrokerAccountSpec, image: str) -> 
     }
 
 
+_NOTICE_SECRETS: Final = ("WEBHOOK_TOKEN", "SMTP_USERNAME", "SMTP_PASSWORD")
+"""What a bot proves itself with to whoever takes its notices, where the account's Secret has it."""
+
+
 def _environment(secret: str) -> list[Manifest]:
     def from_secret(name: str) -> Manifest:
         return {"name": name, "valueFrom": {"secretKeyRef": {"name": secret, "key": name}}}
+
+    def where_it_is(name: str) -> Manifest:
+        return {"name": name, "valueFrom": {"secretKeyRef": {"name": secret, "key": name, "optional": True}}}
 
     def from_pod(name: str, path: str) -> Manifest:
         return {"name": name, "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": path}}}
@@ -386,6 +393,7 @@ def _environment(secret: str) -> list[Manifest]:
     return [
         from_secret("APCA_API_KEY_ID"),
         from_secret("APCA_API_SECRET_KEY"),
+        *(where_it_is(name) for name in _NOTICE_SECRETS),
         from_pod("POD_NAME", "metadata.name"),
         from_pod("POD_UID", "metadata.uid"),
         from_pod("POD_NAMESPACE", "metadata.namespace"),

@@ -905,7 +905,9 @@ def test_keys_that_are_refused_in_mid_day_leave_exits_only_until_they_work_again
     desk = Desk().ready()
     desk.tell(seen.KeysRefused("401"))
     assert (desk.report().trading_state, desk.report().reason) == (TradingState.REDUCING, "KeysRefused")
-    assert of(do.ReadBars, desk.bar(RISING)) == []
+    asked = desk.bar(RISING)
+    assert of(do.ReadBars, asked), "only an answer shows that the keys are good again"
+    assert of(do.SubmitOrder, asked) == []
     desk.tell(seen.KeysAccepted())
     assert of(do.SubmitOrder, desk.bar(RISING))
 
