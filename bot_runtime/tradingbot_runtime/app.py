@@ -123,7 +123,6 @@ class Decisions:
         self._database = database
         self._metrics = metrics
         self._machine_clock = machine_clock
-        self._market_time: datetime | None = None
 
     def go_on_with(self, engine: Engine) -> None:
         """Uses another engine from now on: the state was opened anew, and the old one saw what was never kept."""
@@ -138,13 +137,11 @@ class Decisions:
         return self._database.reopen(self.now())
 
     def now(self) -> Now:
-        """Machine time, and the broker's clock as last read: it may jump, so nothing is added to it."""
-        return Now(machine=self._machine_clock(), market=self._market_time)
+        """Machine time, and the broker's clock as last read."""
+        return Now(machine=self._machine_clock(), market=self._engine.market_time)
 
     def on(self, event: seen.Event) -> list[do.Command]:
         """What is left to do about an event once its journal is committed. Raises CommitFailed."""
-        if isinstance(event, seen.ClockRead):
-            self._market_time = event.clock.timestamp
         now = self.now()
         self._metrics.events.labels(type(event).__name__).inc()
         commands = self._engine.handle(event, now)

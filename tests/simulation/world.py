@@ -5,18 +5,19 @@ The real engine, the real SQLite and alpaca-py; only sockets, threads and waitin
 
 import json
 import random
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import pandas as pd
 import requests
 
+from alpaca_simulator.api.messages import Request
 from alpaca_simulator.api.rendering import order_json, trade_update_json
 from alpaca_simulator.in_process import InProcessAdapter
 from alpaca_simulator.market.calendar import new_york_stock_exchange
@@ -28,9 +29,10 @@ from tradingbot_runtime.app import Decisions, Errands
 from tradingbot_runtime.broker.alpaca import AlpacaBroker
 from tradingbot_runtime.broker.budget import RequestBudget
 from tradingbot_runtime.broker.connection import Credentials
-from tradingbot_runtime.broker.lanes import InlineLane
+from tradingbot_runtime.broker.lanes import InlineLane, Lane
 from tradingbot_runtime.broker.reading import trade_update_from
 from tradingbot_runtime.broker.retries import Retries
+from tradingbot_runtime.broker.trade_updates import TradeUpdates
 from tradingbot_runtime.core import events as seen
 from tradingbot_runtime.core.engine import Engine
 from tradingbot_runtime.core.orders import client_order_id_prefix
@@ -39,12 +41,15 @@ from tradingbot_runtime.core.recovered import Recovered
 from tradingbot_runtime.core.values import Now
 from tradingbot_runtime.in_order import InOrder
 from tradingbot_runtime.ops.metrics import Metrics
+from tradingbot_runtime.recording import Recorder
 from tradingbot_runtime.state import Database
+from tradingbot_runtime.strategies.contract import Strategy
 from tradingbot_runtime.strategies.evaluation import weights_of
 from tradingbot_runtime.strategies.registry import load
 
 MONDAY = datetime(2026, 3, 2, 14, 25, tzinfo=UTC)
 """Five minutes before the open in New York."""
+T = TypeVar("T")
 KEYS = Credentials("PKDEMOPAPER", "demo-paper-secret")
 PREFIX = client_order_id_prefix(UID, "paper")
 
@@ -57,6 +62,15 @@ def _market(seed: int) -> Market:
 
 class Crash(BaseException):
     """The process dies here: nothing in it may catch this."""
+
+
+def driven(coroutine: Coroutine[Any, Any, T]) -> T:
+    """What a coroutine of a world returns that waits for nobody, without an event loop: a fork may continue it."""
+    try:
+        coroutine.send(None)
+    except StopIteration as ended:
+        return cast(T, ended.value)
+    raise AssertionError("it waits for something that only an event loop brings")
 
 
 @dataclass
@@ -93,25 +107,46 @@ class DyingDatabase(Database):
     """Commits for real; the process may die before a commit and after it."""
 
     points: Points
+    log_grew: tuple[int, int] = (0, 0)
+    """Bytes of the write-ahead log before and after the last commit."""
 
     def commit(self, entries: Any, now: Now) -> None:
         self.points.reach("before commit")
+        before = self._log_bytes()
         super().commit(entries, now)
+        self.log_grew = before, self._log_bytes()
         self.points.reach("after commit")
+
+    def _log_bytes(self) -> int:
+        log = self._path.with_name(f"{self._path.name}-wal")
+        return log.stat().st_size if log.exists() else 0
 
 
 class World:
     """One bot on one simulator."""
 
     def __init__(
-        self, volume: Path, seed: int = 1, points: Points | None = None, start: datetime = MONDAY, **config: Any
+        self,
+        volume: Path,
+        seed: int = 1,
+        points: Points | None = None,
+        start: datetime = MONDAY,
+        simulator: Simulator | None = None,
+        **config: Any,
     ) -> None:
         self.volume = volume
         self.points = points or Points()
-        self.simulator: Simulator = stepped(start, seed)
-        self.simulator.exchange.market = _market(seed)
+        self.simulator: Simulator = simulator or stepped(start, seed)
+        if simulator is None:
+            self.simulator.exchange.market = _market(seed)
         self.machine = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)
         self.restarts = 0
+        self.left_behind: list[DyingDatabase] = []
+        """Databases of processes that died without closing them: another process may still use what they are of."""
+        self.recorded: Path | None = None
+        """Where the decisions of each process are recorded: a file for each start."""
+        self.recordings: list[Path] = []
+        self._recorder: Recorder | None = None
         self.answer: Callable[[requests.PreparedRequest, Callable[[], requests.Response]], requests.Response]
         self.answer = lambda request, send: send()
         defaults: dict[str, Any] = {
@@ -129,32 +164,65 @@ class World:
         self.database = DyingDatabase.open(self.volume, UID, "paper")
         self.database.points = self.points
         strategy = load(self.config.strategy.name, self.config.strategy.parameters)
-        self.engine = Engine(self.config, strategy, self.database.recover())
+        recovered = self.database.recover()
+        self.engine = self.engine_of(strategy, recovered)
         metrics = Metrics(lambda: self.engine.counters)
-        decisions = Decisions(self.engine, self.database, metrics, lambda: self.machine)
+        self.decisions = Decisions(self.engine, self.database, metrics, lambda: self.machine, self._record(recovered))
         retries = Retries(random.Random(1), self.wait)
-        broker = AlpacaBroker(
+        self.broker = AlpacaBroker(
             self.config.broker,
             KEYS,
             prefix=PREFIX,
             rng=random.Random(1),
             session=self._session,
-            lane=lambda name, threads: InlineLane(),
+            lane=lambda name, threads: self.lane(),
             retries=retries,
             budget=lambda name: RequestBudget(name, monotonic=self._monotonic, sleep=self.wait),
+            trade_updates=self.stream(),
             monotonic=self._monotonic,
         )
-        errands = Errands(
-            broker,
+        self.errands = Errands(
+            self.broker,
             self.engine.may_send,
             self.engine.bars_needed,
             self.evaluate,
             self.config,
             metrics,
-            decisions.now,
+            self.decisions.now,
             self.wait,
         )
-        self.bot = InOrder(decisions, errands)
+        self.bot = InOrder(self.decisions, self.errands)
+
+    def engine_of(self, strategy: Strategy[Any], recovered: Recovered) -> Engine:
+        """The process's mind."""
+        return Engine(self.config, strategy, recovered)
+
+    def lane(self) -> Lane:
+        """Where calls to the broker are made."""
+        return InlineLane()
+
+    def stream(self) -> TradeUpdates | None:
+        """The stream of trade updates that the broker is to read; None: nobody reads it by the broker."""
+        return None
+
+    def _record(self, recovered: Recovered) -> Recorder | None:
+        self.end_recording()
+        if self.recorded is None:
+            return None
+        path = self.recorded / f"{len(self.recordings)}.jsonl"
+        self.recordings.append(path)
+        self._recorder = Recorder(path, self.config, recovered, watched=False)
+        return self._recorder
+
+    def record_in(self, directory: Path) -> None:
+        """Records what every later process decides."""
+        self.recorded = directory
+
+    def end_recording(self) -> None:
+        """Ends the file that this process writes."""
+        if self._recorder is not None:
+            self._recorder.__exit__(None, None, None)
+            self._recorder = None
 
     async def evaluate(self, frames: Mapping[str, pd.DataFrame]) -> Mapping[str, Decimal]:
         """The strategy's targets, at once."""
@@ -178,12 +246,18 @@ class World:
     async def restart(self) -> None:
         """Ends the process without a word, and starts another; it may die again on the way."""
         while True:
-            self.database.close()
+            if self.database not in self.left_behind:
+                self.database.close()
             self.restarts += 1
             with suppress(Crash):
                 self.boot()
                 await self.begin()
                 return
+
+    def die_on(self, volume: Path) -> None:
+        """The process is about to die, and what comes after it has only this copy of its volume."""
+        self.left_behind.append(self.database)
+        self.volume = volume
 
     async def wait(self, seconds: float) -> None:
         """Time passes for the machine only."""
@@ -197,8 +271,22 @@ class World:
         assert isinstance(clock, SteppedClock)
         clock.step(market)
         self.machine += timedelta(seconds=5)
+        await self._hear_all()
+
+    async def linger(self) -> None:
+        """A few seconds in which the market stands still: what was said just now is answered."""
+        for _ in range(4):
+            await self.wait(3)
+            await self._hear_all()
+
+    async def _hear_all(self) -> None:
         updates = [trade_update_from(trade_update_json(one)) for one in self.simulator.take_trade_updates()]
         await self.live(lambda: self._hear(updates))
+
+    async def sleep_until_the_open(self) -> None:
+        """Market time jumps to five minutes before the next open."""
+        now = self.simulator.clock.now()
+        await self.step(self.simulator.exchange.calendar.next_opening(now).opens_at - timedelta(minutes=5) - now)
 
     async def run(self, sessions: int, every: timedelta = timedelta(minutes=15)) -> None:
         """Trades whole sessions, from before the open to after the close."""
@@ -220,6 +308,24 @@ class World:
             await self.step(timedelta(seconds=1))
             self.machine += timedelta(seconds=60)
             await self.tell(seen.Tick())
+
+    def fault(self, **rule: Any) -> None:
+        """Something goes wrong from now on, as docs/simulator.md has it."""
+        self._ask_simulator("POST", "/admin/faults", rule)
+
+    def heal(self) -> None:
+        """Nothing goes wrong any more."""
+        self._ask_simulator("DELETE", "/admin/faults", None)
+
+    def intervene(self, **deed: Any) -> bool:
+        """Somebody else does something to the account or the market; False when the exchange refuses it."""
+        return self._ask_simulator("POST", "/admin/interventions", deed, may_fail=True)
+
+    def _ask_simulator(self, method: str, path: str, body: Any, *, may_fail: bool = False) -> bool:
+        content = b"" if body is None else json.dumps(body).encode()
+        answer = self.simulator.rest.handle(Request(method, path, "", {}, content))
+        assert may_fail or answer.status < 300, answer.body
+        return answer.status < 300
 
     async def _hear(self, updates: list[seen.TradeUpdate]) -> None:
         for update in updates:
@@ -261,6 +367,11 @@ class World:
         return sorted(tuple(order[key] for key in wanted) for order in self.orders)
 
     @property
+    def cash(self) -> Decimal:
+        """The simulator's cash."""
+        return next(a for a in self.simulator.exchange.accounts.values() if a.terms.kind == "paper").cash
+
+    @property
     def held(self) -> dict[str, Decimal]:
         """The simulator's positions."""
         account = next(a for a in self.simulator.exchange.accounts.values() if a.terms.kind == "paper")
@@ -270,20 +381,29 @@ class World:
         """The volume as a new process would find it; verifies it on the way."""
         return self.database.recover()
 
-    def check(self) -> None:
-        """The invariants that hold after any history, once the books were compared."""
+    @property
+    def ours(self) -> list[dict[str, Any]]:
+        """The bot's own orders at the simulator, oldest first."""
+        return [order for order in self.orders if order["client_order_id"].startswith(PREFIX)]
+
+    def check(self, *, interfered: bool = False) -> None:
+        """The invariants that hold after any history, once the books were compared.
+
+        `interfered`: somebody else, or the broker's closing of positions, has left orders and corrections.
+        """
         books = self.recovered()
-        ids = [order["client_order_id"] for order in self.orders]
+        orders = self.ours if interfered else self.orders
+        ids = [order["client_order_id"] for order in orders]
         assert len(ids) == len(set(ids)), "an order was sent twice"
         journaled = {order.client_order_id: order for order in books.orders}
         assert set(ids) <= set(journaled), "an order at the broker is not in the journal"
-        for order in self.orders:
+        for order in orders:
             ours = journaled[order["client_order_id"]]
             assert ours.filled_qty == Decimal(str(order["filled_qty"])), ours
             assert ours.state.value == order["status"], (ours, order["status"])
         portfolio = Portfolio.of(books.fills)
         assert {s: h.qty for s, h in portfolio.holdings.items()} == self.held, "positions are not the sum of fills"
-        assert all(fill.client_order_id for fill in books.fills), "the books had to be corrected"
+        assert interfered or all(fill.client_order_id for fill in books.fills), "the books had to be corrected"
         assert self.engine.counters["orders", "transition_blocked"] == 0
 
     def check_it_was_journaled(self, request: requests.PreparedRequest) -> None:

@@ -6,6 +6,7 @@ portfolio. Whoever runs the engine commits all Journals of one decision together
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -13,6 +14,7 @@ from tradingbot_api import RuntimeConfig, RuntimeReport
 from tradingbot_runtime.core import commands as do
 from tradingbot_runtime.core import events as seen
 from tradingbot_runtime.core.books import Books
+from tradingbot_runtime.core.clock_watch import ClockWatch
 from tradingbot_runtime.core.corporate_actions import CHECKPOINT as CORPORATE_CHECKPOINT
 from tradingbot_runtime.core.corporate_actions import CorporateActions
 from tradingbot_runtime.core.desk import Desk
@@ -87,10 +89,16 @@ class Engine:
         self._shutdown = Shutdown(
             self._known, self._books, self._desk, self._reconciliation, recovered.checkpoints.get(FLATTEN_CHECKPOINT)
         )
+        self._clock_watch = ClockWatch(config.broker.provider)
         self._account = recovered.checkpoints.get(ACCOUNT_CHECKPOINT)
         self._incidents = Incidents(self._known, self._books, recovered)
 
     # ------------------------------------------------------------------ what others may ask
+
+    @property
+    def market_time(self) -> datetime | None:
+        """The broker's clock as last read and believed; it may jump, so nothing is added to it."""
+        return self._known.market
 
     @property
     def bars_needed(self) -> int:
@@ -188,8 +196,15 @@ class Engine:
                 return self._shutdown.on_tick(now) + self._incidents.on_tick(now)
 
     def _on_clock(self, clock: MarketClock, now: Now) -> list[do.Command]:
-        self._known.clock = clock
         self._known.broker_connected = True
+        doubt, before = self._clock_watch.doubt(clock, now), self._known.clock_doubt
+        self._known.clock_doubt = doubt
+        if doubt is not None:
+            self.counters["operational_errors", "clock"] += 1
+            told = [] if before else [do.Notice("warning", "clock_doubted", doubt)]
+            return [*told, *self._reconciliation.when_due(now)]
+        self._known.clock = clock
+        now = replace(now, market=clock.timestamp)
         return [
             *self._sessions.on_clock(clock, now),
             *self._reconciliation.when_due(now),

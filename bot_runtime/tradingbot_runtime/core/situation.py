@@ -26,6 +26,8 @@ class Situation:
     risk: RiskLedger = field(default_factory=RiskLedger)
 
     clock: MarketClock | None = None
+    clock_doubt: str | None = None
+    """Why the last word of the broker's clock is not believed."""
     figures: BrokerFigures | None = None
     account_positions_value: Decimal = Decimal(0)
     """Market value of all positions of the account, shorts counted as positive."""
@@ -69,7 +71,7 @@ class Situation:
 
     @property
     def market(self) -> datetime | None:
-        """The broker's clock as last read."""
+        """The broker's clock as last read and believed."""
         return self.clock.timestamp if self.clock else None
 
     @property
@@ -90,6 +92,8 @@ class Situation:
             return "KeysRefused", f"the broker refuses the keys: {self.keys_refused}"
         if self.clock is None or not self.broker_connected:
             return "BrokerUnreachable", "the broker does not answer"
+        if self.clock_doubt is not None:
+            return "ClockDoubted", self.clock_doubt
         if not self.stream_connected:
             return "StreamDisconnected", "no trade updates are being received"
         if not self.books_current or self.figures is None:

@@ -52,6 +52,7 @@ from tradingbot_runtime.ops.metrics import Metrics
 from tradingbot_runtime.ops.sessions import closed_sessions
 from tradingbot_runtime.state import Database, StateUnwritable
 from tradingbot_runtime.strategies.momentum import Momentum
+from tradingbot_runtime.strategies.registry import load
 
 DEADLINE_SECONDS = 10.0
 RISING: dict[str, list[float]] = {"AAPL": [100, 101, 103], "MSFT": [300, 299, 298]}
@@ -434,6 +435,7 @@ class Stub:
     """An engine that answers with what it was given."""
 
     bars_needed = 3
+    market_time = None
 
     def __init__(self, *commands: do.Command, may_send: bool = True) -> None:
         self.commands = list(commands)
@@ -472,10 +474,13 @@ def test_of_a_decision_that_could_not_be_kept_only_cancels_are_left(tmp_path: Pa
     database.close()
 
 
-def test_market_time_is_the_brokers_clock_as_last_read(tmp_path: Path) -> None:
-    deciding, database = decisions(tmp_path, Stub())
+def test_market_time_is_the_brokers_clock_as_last_read_and_believed(tmp_path: Path) -> None:
+    config = a_config()
+    strategy = load(config.strategy.name, config.strategy.parameters)
+    deciding, database = decisions(tmp_path, Engine(config, strategy, Recovered()))
     assert deciding.now().market is None
     deciding.on(seen.ClockRead(a_clock(3)))
+    deciding.on(seen.ClockRead(a_clock(-100)))
     assert deciding.now() == Now(at().machine, OPEN + timedelta(minutes=3))
     database.close()
 

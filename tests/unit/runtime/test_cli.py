@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +86,33 @@ def test_a_wrong_config_is_said_field_by_field(shell: Shell, changes: dict[str, 
     assert said in result.stderr
     assert shell.last_words.reason == reason
     assert said in shell.last_words.message
+    assert not shell.state.exists()
+
+
+def _fields(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """Every field of a document, the ones with fields of their own too; not what a strategy's own model checks."""
+    if path:
+        yield path
+    if isinstance(value, dict) and path != ("strategy", "parameters"):
+        for name, inner in value.items():
+            yield from _fields(inner, (*path, name))
+
+
+EVERY_FIELD = sorted(_fields(json.loads(a_config().model_dump_json(by_alias=True))))
+
+
+@pytest.mark.parametrize("path", EVERY_FIELD, ids=".".join)
+def test_every_field_of_the_config_is_named_when_it_is_wrong(shell: Shell, path: tuple[str, ...]) -> None:
+    document = json.loads(a_config().model_dump_json(by_alias=True))
+    *outer, name = path
+    inner = document
+    for step in outer:
+        inner = inner[step]
+    inner[name] = [{"wrong": [None]}]
+    shell.config.write_text(yaml.safe_dump(document))
+    result = shell.run()
+    assert (result.exit_code, shell.last_words.reason) == (EX_CONFIG, "InvalidConfig")
+    assert ".".join(path) in shell.last_words.message
     assert not shell.state.exists()
 
 
