@@ -46,7 +46,7 @@ def checked(world: ShuffledWorld, chaos: Chaos, *, killed: bool) -> None:
     chaos.stop()
     world.quiet()
     if world.interfered:
-        world.say(seen.PositionsAccepted("looked at"))
+        world.say(seen.PositionsAccepted(f"looked at after {world.simulator.clock.now()}"))
         world.quiet()
     world.check(interfered=world.interfered)
     if not world.restarts:
