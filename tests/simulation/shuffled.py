@@ -14,6 +14,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
+import aiohttp
 import requests
 
 from alpaca_simulator.in_process import InProcessStream, StreamRefusedError
@@ -22,8 +23,8 @@ from simulation.virtual_time import VirtualTime, pause
 from simulation.world import KEYS, PREFIX, Crash, World
 from tradingbot_runtime.broker.lanes import Lane
 from tradingbot_runtime.broker.port import BrokerUnavailable, Unauthorized
-from tradingbot_runtime.broker.reading import trade_update_from
-from tradingbot_runtime.broker.trade_updates import CONNECT_SECONDS, TradeUpdates
+from tradingbot_runtime.broker.strangers import Strangers
+from tradingbot_runtime.broker.trade_updates import CONNECT_SECONDS, TradeUpdates, Unreadable
 from tradingbot_runtime.core import commands as do
 from tradingbot_runtime.core import events as seen
 from tradingbot_runtime.core.kill import is_open
@@ -59,7 +60,9 @@ class PolledUpdates(TradeUpdates):
     """The stream of trade updates over a connection in this process, with the faults of a socket."""
 
     def __init__(self, world: "ShuffledWorld") -> None:
-        super().__init__("http://x", KEYS.key_id, KEYS.secret_key, strangers=None)  # type: ignore[arg-type]
+        super().__init__(
+            "http://x", KEYS.key_id, KEYS.secret_key, strangers=Strangers(PREFIX), monotonic=world._monotonic
+        )
         self._world = world
         self._mute = ""
 
@@ -78,7 +81,6 @@ class PolledUpdates(TradeUpdates):
                 if self._mute:
                     raise BrokerUnavailable(f"the stream is mute: {self._mute}")
                 for frame in stream.frames():
-                    self.frames += 1
                     for event in self._events_in(frame):
                         is_connected = is_connected or isinstance(event, seen.StreamConnected)
                         yield event
@@ -102,19 +104,19 @@ class PolledUpdates(TradeUpdates):
         finally:
             stream.close()
 
-    @staticmethod
-    def _events_in(frame: Any) -> Iterator[seen.StreamConnected | seen.TradeUpdate]:
+    def _events_in(self, frame: str | bytes) -> Iterator[seen.StreamConnected | seen.TradeUpdate]:
+        kind = aiohttp.WSMsgType.BINARY if isinstance(frame, bytes) else aiohttp.WSMsgType.TEXT
+        message = aiohttp.WSMessage(kind, frame, None)
         try:
-            body = json.loads(frame.data)
-            name, data = body["stream"], body["data"]
-            if name == "trade_updates":
-                yield trade_update_from(data)
-            elif data.get("status") == "unauthorized":
-                raise Unauthorized("trade updates: 401")
-            elif name == "listening":
-                yield seen.StreamConnected()
-        except (ValueError, KeyError, TypeError, AttributeError):
+            update = self._update_in(message)
+        except Unreadable:
+            self.frames_unreadable += 1
             yield seen.StreamConnected()  # what cannot be read is in the books
+            return
+        if update is not None:
+            yield update
+        elif json.loads(frame).get("stream") == "listening":
+            yield seen.StreamConnected()
 
 
 class ShuffledWorld(World):

@@ -36,7 +36,7 @@ def stream_url(base_url: str) -> str:
     return "ws" + without_version(base_url).removeprefix("http") + "/stream"
 
 
-class _Unreadable(Exception):
+class Unreadable(Exception):
     """A frame of which nobody knows what it says."""
 
 
@@ -107,7 +107,7 @@ class TradeUpdates:
             message = await _next(socket, dropped)
             try:
                 update = self._update_in(message)
-            except _Unreadable as error:
+            except Unreadable as error:
                 unreadable += 1
                 self.frames_unreadable += 1
                 if unreadable > MAX_UNREADABLE_FRAMES:
@@ -133,7 +133,7 @@ class TradeUpdates:
         except Exception as error:
             if isinstance(data, dict) and self._strangers.skips(data.get("order"), error):
                 return None
-            raise _Unreadable(f"an update cannot be read: {error}") from error
+            raise Unreadable(f"an update cannot be read: {error}") from error
 
     def _body(self, message: aiohttp.WSMessage) -> dict[str, Any]:
         """The JSON of a frame, which Alpaca sends as binary and others as text."""
@@ -145,9 +145,9 @@ class TradeUpdates:
         try:
             body = json.loads(message.data)
         except (ValueError, RecursionError) as error:
-            raise _Unreadable(f"a frame is not JSON: {error}") from error
+            raise Unreadable(f"a frame is not JSON: {error}") from error
         if not isinstance(body, dict):
-            raise _Unreadable("a frame is not an object")
+            raise Unreadable("a frame is not an object")
         return body
 
     async def _connect(self, session: aiohttp.ClientSession) -> aiohttp.ClientWebSocketResponse:
@@ -173,7 +173,7 @@ class TradeUpdates:
         while True:
             try:
                 body = self._body(await socket.receive())
-            except _Unreadable as error:
+            except Unreadable as error:
                 raise BrokerUnavailable(f"trade updates: {error}") from error
             if body.get("stream") == stream:
                 return body.get("data")
