@@ -33,6 +33,7 @@ LABEL org.opencontainers.image.title="tradingbot-operator" \
 ENV PATH=/opt/venv/bin:/usr/local/bin:/usr/bin:/bin \
     HOME=/tmp \
     LOGNAME=nonroot \
+    MALLOC_ARENA_MAX=2 \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1
 COPY --from=dependencies /opt/venv /opt/venv

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bench import (
+    operator_scale,
     runtime_footprint,
     runtime_journal,
     runtime_kill,
@@ -39,6 +40,7 @@ BENCHES: tuple[Bench, ...] = (
     runtime_restart.BENCH,
     runtime_footprint.BENCH,
     runtime_kill.BENCH,
+    operator_scale.BENCH,
 )
 
 DESCRIPTION = """\
@@ -63,6 +65,13 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--list", action="store_true", help="say what there is, and how long it usually takes")
     parser.add_argument("--full", action="store_true", help="also what takes minutes")
     parser.add_argument("--repeats", type=int, default=5, metavar="N", help="samples of each figure (default 5)")
+    parser.add_argument(
+        "--steady-seconds",
+        type=float,
+        default=Scale.steady_seconds,
+        metavar="N",
+        help="how long the operator is watched doing nothing (default 600)",
+    )
     parser.add_argument("--output", type=Path, metavar="FILE", help="write every sample as JSON")
     asked = parser.parse_args(arguments)
     if asked.repeats < 1:
@@ -71,7 +80,7 @@ def main(arguments: Sequence[str]) -> int:
         print("\n".join(_listed(bench) for bench in BENCHES))
         return 0
     chosen = [bench for bench in BENCHES if not asked.only or bench.name in asked.only]
-    found, failed = _run(chosen, Scale(asked.repeats, asked.full))
+    found, failed = _run(chosen, Scale(asked.repeats, asked.full, asked.steady_seconds))
     print(f"\n{table(found)}")
     if asked.output:
         _write(asked.output, found)

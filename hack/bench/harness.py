@@ -15,10 +15,11 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Scale:
-    """How much to measure: `repeats` samples of each figure; `full` for what takes minutes."""
+    """How much to measure: `repeats` samples of each figure; `full` for what takes minutes; how long a calm lasts."""
 
     repeats: int = 5
     full: bool = False
+    steady_seconds: float = 600.0
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,15 @@ The only place a field is defined: the CRDs are generated from these models, and
 writes them through these models. Must never import another package of this project.
 """
 
+from tradingbot_api.approval import (
+    ApprovalAction,
+    ApprovalSpec,
+    ApprovedVerdict,
+)
+from tradingbot_api.attestation import (
+    AttestationSpec,
+    AttestedItem,
+)
 from tradingbot_api.broker_account import (
     AccountLimits,
     BrokerAccount,
@@ -14,6 +23,7 @@ from tradingbot_api.broker_account import (
     BrokerUse,
 )
 from tradingbot_api.conditions import Condition, ConditionStatus
+from tradingbot_api.gate_checks import CheckKind, Checks, Drill, span
 from tradingbot_api.group import (
     ACCEPT_POSITIONS_ANNOTATION,
     ACKNOWLEDGE_ANNOTATION,
@@ -25,11 +35,34 @@ from tradingbot_api.group import (
     RUN_NOW_ANNOTATION,
     VERSION,
 )
+from tradingbot_api.promotion_evidence import (
+    Artifact,
+    BotRef,
+    DrillEvidence,
+    EvidenceType,
+    PreflightCheck,
+    PreflightEvidence,
+    PromotionEvidenceSpec,
+    SessionEvidence,
+    ValidationEvidence,
+)
+from tradingbot_api.promotion_gate import (
+    ApprovalRules,
+    ChecklistItem,
+    GatedBot,
+    GateVerdict,
+    ItemKind,
+    ItemSource,
+    PromotionGate,
+    PromotionGateSpec,
+    PromotionGateStatus,
+)
 from tradingbot_api.runtime_config import BotIdentity, BrokerEndpoint, RuntimeConfig
 from tradingbot_api.runtime_report import (
     EX_CONFIG,
     EX_STATE,
     AccountReport,
+    DeletionReport,
     FlattenReport,
     FlattenStep,
     IncidentReport,
@@ -88,11 +121,19 @@ __all__ = [
     "VERSION",
     "AccountLimits",
     "AccountReport",
+    "ApprovalAction",
+    "ApprovalRules",
+    "ApprovalSpec",
+    "ApprovedVerdict",
+    "Artifact",
+    "AttestationSpec",
+    "AttestedItem",
     "AuditDifference",
     "AuditReport",
     "AuditReports",
     "AuditResult",
     "BotIdentity",
+    "BotRef",
     "BrokerAccount",
     "BrokerAccountSpec",
     "BrokerAccountStatus",
@@ -100,17 +141,28 @@ __all__ = [
     "BrokerEnvironment",
     "BrokerProvider",
     "BrokerUse",
+    "CheckKind",
+    "ChecklistItem",
+    "Checks",
     "ClosedSession",
     "ClosedSessions",
     "Condition",
     "ConditionStatus",
     "DataQualitySpec",
+    "DeletionReport",
+    "Drill",
+    "DrillEvidence",
     "EmailSpec",
+    "EvidenceType",
     "ExecutionSpec",
     "FlattenReport",
     "FlattenStep",
+    "GateVerdict",
+    "GatedBot",
     "IncidentReport",
     "IntradayPause",
+    "ItemKind",
+    "ItemSource",
     "KillReport",
     "Mode",
     "NoticesSpec",
@@ -120,11 +172,18 @@ __all__ = [
     "OrderKind",
     "OrderReport",
     "PositionReport",
+    "PreflightCheck",
+    "PreflightEvidence",
+    "PromotionEvidenceSpec",
+    "PromotionGate",
+    "PromotionGateSpec",
+    "PromotionGateStatus",
     "ReconciliationCounts",
     "ReconciliationReport",
     "RiskLimits",
     "RuntimeConfig",
     "RuntimeReport",
+    "SessionEvidence",
     "SessionReport",
     "Severity",
     "StorageReclaim",
@@ -136,5 +195,7 @@ __all__ = [
     "TradingBotSpec",
     "TradingBotStatus",
     "TradingState",
+    "ValidationEvidence",
     "WebhookSpec",
+    "span",
 ]

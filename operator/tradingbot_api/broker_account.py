@@ -6,7 +6,17 @@ from typing import Annotated, Any
 from pydantic import ConfigDict, Field
 
 from tradingbot_api.conditions import Condition
-from tradingbot_api.model import ApiModel, LeveragePercent, ObjectName, ObservedModel, Percent, Symbol, cel
+from tradingbot_api.model import (
+    Amount,
+    ApiModel,
+    LeveragePercent,
+    ObjectName,
+    ObservedModel,
+    Percent,
+    PositiveAmount,
+    Symbol,
+    cel,
+)
 
 _URL_PATTERN = r"^https?://[a-z0-9]([-a-z0-9.]*[a-z0-9])?(:[0-9]{1,5})?(/[-a-z0-9._/]*)?$"
 Url = Annotated[str, Field(pattern=_URL_PATTERN, max_length=253)]
@@ -42,7 +52,12 @@ class SecretRef(ApiModel):
 
 
 class AccountLimits(ApiModel):
-    """Limits of the whole account, checked by every bot on it before every order, beside the bot's own."""
+    """Limits of the whole account, beside those of its bots. All but maxCapital are checked before every order, and a
+    change of one restarts the account's bots."""
+
+    max_capital: PositiveAmount | None = None
+    """The most that spec.capital of all bots on the account may add up to. Bots come by age: where the sum of a bot's
+    capital and its elders' is over it, the bot holds no pod and says CapitalExceeded. No limit when absent."""
 
     max_daily_loss_percent: Percent | None = None
     """Loss of the account since the last session's close, in percent of the equity then, after which its bots only
@@ -122,6 +137,8 @@ class BrokerAccountStatus(ObservedModel):
     """Names of the bots that use the account."""
     symbols: Annotated[list[SymbolOwner], Field(max_length=1000)] = Field(default_factory=list)
     """Who owns which symbol; one symbol of an account belongs to one bot."""
+    committed_capital: Amount | None = None
+    """What spec.capital of the bots that trade on the account adds up to."""
     conditions: Annotated[
         list[Condition],
         Field(
@@ -157,6 +174,7 @@ class BrokerUse(ApiModel):
     )
 
     paper: ObjectName
-    """BrokerAccount used on paper."""
+    """BrokerAccount used on paper. A bot whose volume knows another account's books halts: for another account make
+    another bot."""
     live: ObjectName | None = None
-    """BrokerAccount used when live trading is granted."""
+    """BrokerAccount used when live trading is granted. Cannot be changed while the bot is live."""

@@ -6,6 +6,12 @@ GROUP: Final = "tradingbots.dev"
 VERSION: Final = "v1alpha1"
 API_VERSION: Final = f"{GROUP}/{VERSION}"
 
+CRD_VERSION: Final = 1
+"""One more with each release that changes a schema, so that an operator knows CRDs that are newer than itself."""
+
+CRD_VERSION_LABEL: Final = f"{GROUP}/crd-version"
+"""On every CustomResourceDefinition: CRD_VERSION as it was generated."""
+
 KILL_ANNOTATION: Final = f"{GROUP}/kill"
 """Present with ANY value, even empty, on a TradingBot or its BrokerAccount: kills. The value is why."""
 
@@ -24,6 +30,12 @@ ACKNOWLEDGE_ANNOTATION: Final = f"{GROUP}/acknowledge-incident"
 ACCEPT_POSITIONS_ANNOTATION: Final = f"{GROUP}/accept-positions"
 """On a TradingBot: what the account holds is right as it is, once for each new value. The value is why."""
 
+CANCEL_FINALIZER: Final = f"{GROUP}/cancel-on-delete"
+"""On a TradingBot with a pod: a deletion waits for what `spec.onDelete` asks. The operator always takes it off."""
+
+SKIP_CANCEL_ANNOTATION: Final = f"{GROUP}/skip-cancel-on-delete"
+"""On a TradingBot that is being deleted, with any value: it goes at once, whatever is still open at the broker."""
+
 BOT_LABEL: Final = f"{GROUP}/bot"
 """On every child of a TradingBot: the bot's name (at most 40 characters, so always a valid label value)."""
 
@@ -34,6 +46,8 @@ MAX_BOT_NAME_LENGTH: Final = 40
 """A StatefulSet's pods carry `<name>-<revision hash>` as a label value of 63 characters; 40 leaves room."""
 
 MAX_ACCOUNT_NAME_LENGTH: Final = 63
+
+MAX_GATE_NAME_LENGTH: Final = 63
 
 ACCOUNT_ANNOTATION: Final = f"{GROUP}/account"
 """On a bot's pod: the BrokerAccount it trades on."""
@@ -46,3 +60,10 @@ MANIFEST_DIGEST_ANNOTATION: Final = f"{GROUP}/manifest-digest"
 
 BOT_UID_ANNOTATION: Final = f"{GROUP}/bot-uid"
 """On every child: the uid of its TradingBot, so that a child is never taken for a namesake's."""
+
+LIVE_LABEL: Final = f"{GROUP}/live"
+"""On a StatefulSet or Job that trades real money, and on its pods. Present with any value; admission lets only the
+operator write it, and only the StatefulSet and Job controllers make pods with it."""
+
+METRICS_LABEL: Final = f"{GROUP}/metrics"
+"""On a namespace, with the value `scrape`: its pods (Prometheus) may reach the figures of bots and operator."""

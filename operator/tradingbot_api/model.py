@@ -93,6 +93,42 @@ LeveragePercent = Annotated[
 ]
 """A percentage that may exceed 100 by borrowing; a string in YAML, e.g. "150"."""
 
+ZeroOrPercent = Annotated[
+    Decimal,
+    Field(ge=0, le=100),
+    *_DECIMAL,
+    _decimal_schema(
+        r"^[0-9]{1,3}(\.[0-9]{1,4})?$",
+        cel("double(self) <= 100.0", 'must be from 0 to 100, e.g. "2.5" for 2.5 %'),
+    ),
+]
+"""A percentage from 0 to 100; a string in YAML, e.g. "2.5" for 2.5 %."""
+
+Ratio = Annotated[
+    Decimal,
+    Field(gt=0, le=100),
+    *_DECIMAL,
+    _decimal_schema(
+        r"^[0-9]{1,3}(\.[0-9]{1,4})?$",
+        cel("double(self) > 0.0 && double(self) <= 100.0", 'must be above 0 and at most 100, e.g. "1.5"'),
+    ),
+]
+"""A number without a unit above 0 and at most 100; a string in YAML, e.g. "1.5"."""
+
+Probability = Annotated[
+    Decimal,
+    Field(gt=0, le=1),
+    *_DECIMAL,
+    _decimal_schema(
+        r"^[01](\.[0-9]{1,6})?$",
+        cel("double(self) > 0.0 && double(self) <= 1.0", 'must be above 0 and at most 1, e.g. "0.05"'),
+    ),
+]
+"""A probability above 0 and at most 1; a string in YAML, e.g. "0.05"."""
+
+Span = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,3}(m|h|d)$", max_length=5)]
+"""A length of time: 90m, 24h, 30d."""
+
 Symbol = Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9]{0,9}(\.[A-Z]{1,2})?$", max_length=12)]
 """A ticker as the broker writes it: AAPL, BRK.B."""
 

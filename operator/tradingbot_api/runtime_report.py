@@ -56,6 +56,23 @@ class KillReport(ObservedModel):
     """Positions of this bot that the broker last said are held."""
 
 
+class DeletionReport(ObservedModel):
+    """How far a deletion is. A time is there only once the broker itself confirmed the step."""
+
+    on_delete: Annotated[str, Field(max_length=32)]
+    """What the bot does: CancelOrders, Flatten or Keep, as in the config it was started with."""
+    observed_at: Time
+    """When the bot saw that it is being deleted (machine time)."""
+    orders_cancelled_at: Time | None = None
+    """When the broker confirmed that no order of this bot is open; never with Keep."""
+    flat_at: Time | None = None
+    """With Flatten, when the broker confirmed that no position of this bot is left."""
+    open_orders: Annotated[int, Field(ge=0)] | None = None
+    """Orders of this bot that the broker last said are open."""
+    open_positions: Annotated[int, Field(ge=0)] | None = None
+    """Positions of this bot that the broker last said are held."""
+
+
 class FlattenStep(ObservedModel):
     """One thing that was done or learned on the way."""
 
@@ -223,6 +240,8 @@ class RuntimeReport(ObservedModel):
     """Whether trade updates are being received."""
     kill: KillReport | None = None
     """The kill in force, if any."""
+    deletion: DeletionReport | None = None
+    """What the deletion asks and how far it is, once the bot has seen that it is being deleted."""
     account: AccountReport | None = None
     """The broker account's figures."""
     positions: Annotated[list[PositionReport], Field(max_length=100)] = Field(default_factory=list)

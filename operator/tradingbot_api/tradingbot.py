@@ -246,11 +246,13 @@ class StorageSpec(ApiModel):
     )
 
     size: QuantityString = "1Gi"
-    """Size of the volume; may grow, never shrink."""
+    """Size of the volume; may grow, never shrink. Applied live where the StorageClass allows it; where it does not,
+    the bot runs on and the condition StorageGrown says why."""
     storage_class_name: ObjectName | None = None
     """StorageClass; the cluster's default when absent. Immutable."""
     reclaim: StorageReclaim = StorageReclaim.RETAIN
-    """Retain keeps the volume (orders, fills, journal) when the bot is deleted; Delete removes it."""
+    """Retain keeps the volume (orders, fills, journal) when the bot is deleted; Delete removes it. A change restarts
+    nothing."""
 
 
 class Toleration(ApiModel):
@@ -276,7 +278,8 @@ class Resources(ApiModel):
 
 
 class TradingBotSpec(ApiModel):
-    """What is asked of a bot."""
+    """What is asked of a bot. A change restarts its pod, with the same volume, orders and positions, unless the field
+    says otherwise."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -294,23 +297,28 @@ class TradingBotSpec(ApiModel):
     )
 
     mode: Mode = Mode.PAPER
-    """paper or live: a request, never a fact. A bot whose gate does not pass stays on paper and says why."""
+    """paper or live: a request, never a fact. A bot whose gate does not pass stays on paper and says why. Asking for
+    it restarts nothing."""
     strategy: StrategySpec
     """What decides the bot's targets."""
     symbols: Annotated[
         list[Symbol], Field(min_length=1, max_length=100, json_schema_extra={"x-kubernetes-list-type": "set"})
     ]
-    """What the bot may trade. One symbol of an account belongs to one bot."""
+    """What the bot may trade. One symbol of an account belongs to one bot: a new symbol that an elder bot owns stops
+    this one, one that another pod still trades is waited for. A symbol that is taken out while it is held stays held
+    and is no longer traded."""
     timeframe: Timeframe = Timeframe.DAY_1
     """Length of the bars the strategy sees; it is asked once for each closed bar."""
     capital: PositiveAmount
-    """The most this bot may hold, in account currency."""
+    """The most this bot may hold, in account currency. Where the account has limits.maxCapital and the elder bots leave
+    no room for it, the bot holds no pod."""
     accounts: BrokerUse
     """BrokerAccount names."""
     gate_ref: GateRef | None = None
-    """The PromotionGate that must pass; needed for live."""
+    """The PromotionGate that must pass; needed for live. A change restarts nothing."""
     risk: RiskLimits = RiskLimits()
-    """Limits checked before every order."""
+    """Limits checked before every order. A change, tighter or wider, is in force once the pod has restarted, within
+    seconds; to stop new exposure at once, pause."""
     execution: ExecutionSpec = ExecutionSpec()
     """How targets become orders."""
     data_quality: DataQualitySpec = DataQualitySpec()
@@ -320,11 +328,13 @@ class TradingBotSpec(ApiModel):
     on_kill: OnKill = OnKill.CANCEL_ORDERS
     """CancelOrders cancels open orders and opens nothing; Flatten also closes the bot's positions."""
     on_delete: OnDelete = OnDelete.CANCEL_ORDERS
-    """What deleting the bot does with its orders and positions."""
+    """What deleting the bot does with its orders and positions: CancelOrders cancels what is open, Flatten also closes
+    what is held, Keep leaves both. The bot stays until the broker has confirmed it, 5 minutes at most; the condition
+    Deleting says what it waits for, and annotation tradingbots.dev/skip-cancel-on-delete lets it go at once."""
     on_control_plane_loss: OnControlPlaneLoss = OnControlPlaneLoss.REDUCE
     """What the bot does when it cannot see its own TradingBot for 5 minutes."""
     paused: bool = False
-    """No new exposure while true; exits still work."""
+    """No new exposure while true; exits still work. Applied live, without a restart."""
     image: Annotated[str, Field(min_length=1, max_length=512, pattern=r"^\S+$")] | None = None
     """Runtime image; the operator's default when absent. Own strategies come in an own image."""
     image_pull_policy: Annotated[str, Field(pattern="^(Always|IfNotPresent|Never)$", max_length=16)] = "IfNotPresent"
@@ -383,7 +393,8 @@ class TradingBotStatus(ObservedModel):
             json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
         ),
     ] = Field(default_factory=list)
-    """Ready, Reconciled, LiveAuthorized, Killed, Paused, SymbolConflict."""
+    """Ready, Reconciled, LiveAuthorized, Killed, Paused, SymbolConflict, and where there is something to say
+    CapitalExceeded, StorageGrown, Deleting."""
 
 
 class TradingBot(ApiModel):

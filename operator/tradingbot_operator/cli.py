@@ -3,16 +3,20 @@
 import asyncio
 import os
 import re
+import secrets
 from enum import StrEnum
 from importlib.metadata import version as distribution_version
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, NoReturn
 
 import typer
 
-from tradingbot_operator.settings import Settings
+from tradingbot_operator.settings import Election, Settings
 
 _PREFIX = "TRADINGBOT_OPERATOR"
 _EX_USAGE = 64
+_EX_CONFIG = 78
+_POD_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
 cli = typer.Typer(
     no_args_is_help=True,
@@ -71,9 +75,36 @@ def run(
             "--standalone",
             envvar=_env("STANDALONE"),
             show_envvar=False,
-            help="This is the only replica. Needed in this release: run one replica, strategy Recreate.",
+            help="This is the only replica, now and during a rollout: write without holding a Lease.",
         ),
     ] = False,
+    leader_elect: Annotated[
+        bool,
+        typer.Option(
+            "--leader-elect",
+            envvar=_env("LEADER_ELECT"),
+            show_envvar=False,
+            help="Write only while holding the Lease, so that other replicas can stand by.",
+        ),
+    ] = False,
+    lease_namespace: Annotated[
+        str | None,
+        typer.Option(
+            envvar=_env("LEASE_NAMESPACE"), show_envvar=False, help="Namespace of the Lease.  [default: the pod's own]"
+        ),
+    ] = None,
+    lease_name: Annotated[
+        str, typer.Option(envvar=_env("LEASE_NAME"), show_envvar=False, help="Name of the Lease.")
+    ] = "tradingbot-operator",
+    writes_per_second: Annotated[
+        float,
+        typer.Option(
+            min=1,
+            envvar=_env("WRITES_PER_SECOND"),
+            show_envvar=False,
+            help="Most writes to the API server, on average and in one burst; kills are exempt.",
+        ),
+    ] = 500,
     liveness_port: Annotated[
         int, typer.Option(envvar=_env("LIVENESS_PORT"), show_envvar=False, help="Port of /healthz and /readyz.")
     ] = 8081,
@@ -109,14 +140,17 @@ def run(
     """Reconciles TradingBots and BrokerAccounts until SIGTERM.
 
     Credentials: the pod's ServiceAccount, or KUBECONFIG outside of a cluster. Every option can also be given in the
-    environment, as TRADINGBOT_OPERATOR_<OPTION>. Logs are JSON lines on stderr.
+    environment, as TRADINGBOT_OPERATOR_<OPTION>. Logs are JSON lines on stderr. Ends with code 78 where the cluster's
+    CustomResourceDefinitions are newer than this release.
     """
-    if not standalone:
-        _refuse("--standalone is needed: this release has no leader election, so only one replica may run")
+    if standalone == leader_elect:
+        _refuse("say whether there are other replicas: either --leader-elect, or --standalone for the only one")
     if all_namespaces == bool(namespace):
         _refuse("say which bots to look after: either -A for all namespaces, or --namespace NAME")
+    instance = os.environ.get("POD_NAME", "tradingbot-operator")
     settings = Settings(
         runtime_image=runtime_image,
+        operator_namespace=_own_namespace() or Settings.operator_namespace,
         namespaces=None if all_namespaces else tuple(_namespaces(namespace or [])),
         probe_port=liveness_port,
         metrics_port=metrics_port,
@@ -125,13 +159,19 @@ def run(
         report_poll_seconds=report_poll_seconds,
         report_port=report_port,
         log_level=log_level.value.upper(),
-        instance=os.environ.get("POD_NAME", "tradingbot-operator"),
+        instance=instance,
+        writes_per_second=writes_per_second,
+        election=_election(lease_namespace, lease_name, instance) if leader_elect else None,
     )
     # Imported late: --help and a wrong option answer at once.
     from tradingbot_operator import app, logs
+    from tradingbot_operator.cluster.crd_versions import CrdsTooNewError
 
     logs.configure(settings.log_level)
-    asyncio.run(app.run(settings))
+    try:
+        asyncio.run(app.run(settings))
+    except CrdsTooNewError:
+        raise typer.Exit(_EX_CONFIG) from None
 
 
 @cli.command()
@@ -145,7 +185,19 @@ def _namespaces(given: list[str]) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-def _refuse(message: str) -> None:
+def _election(namespace: str | None, name: str, instance: str) -> Election:
+    namespace = namespace or _own_namespace()
+    if namespace is None:
+        _refuse("--lease-namespace is needed outside of a cluster")
+    # A process that was started again is not the one that held the Lease: that one may have left a write on its way.
+    return Election(namespace, name, identity=f"{instance}_{secrets.token_hex(4)}")
+
+
+def _own_namespace() -> str | None:
+    return _POD_NAMESPACE.read_text(encoding="utf-8").strip() if _POD_NAMESPACE.exists() else None
+
+
+def _refuse(message: str) -> NoReturn:
     typer.echo(f"tradingbot-operator: {message}", err=True)
     raise typer.Exit(_EX_USAGE)
 

@@ -7,13 +7,25 @@ from prometheus_client import Counter, Gauge, Histogram
 _PREFIX = "tradingbot_operator"
 _SECONDS = (0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0)
 
-API_CALLS: Final = Counter(f"{_PREFIX}_api_calls", "Requests to the API server", ["verb", "code"])
+API_CALLS: Final = Counter(
+    f"{_PREFIX}_api_calls", "Requests to the API server; code is error where none came", ["verb", "resource", "code"]
+)
 API_SECONDS: Final = Histogram(
     f"{_PREFIX}_api_seconds", "Time a request to the API server took", ["verb"], buckets=_SECONDS
 )
 RECONCILES: Final = Counter(f"{_PREFIX}_reconciles", "Objects looked at", ["kind", "result"])
 RECONCILE_SECONDS: Final = Histogram(
     f"{_PREFIX}_reconcile_seconds", "Time it took to look at an object", ["kind"], buckets=_SECONDS
+)
+WRITE_WAIT_SECONDS: Final = Counter(
+    f"{_PREFIX}_write_wait_seconds", "Time that writes waited for the budget or for a pause the API server asked for"
+)
+WRITES_FENCED: Final = Counter(
+    f"{_PREFIX}_writes_fenced", "Writes that were not sent because the lease did not cover them"
+)
+LEADER: Final = Gauge(f"{_PREFIX}_leader", "1 where this replica may write, 0 where it stands by")
+LEADER_CHANGES: Final = Counter(
+    f"{_PREFIX}_leader_changes", "How often this replica began to lead or to stand by", ["to"]
 )
 WATCH_EVENTS: Final = Counter(f"{_PREFIX}_watch_events", "Events seen by the watches", ["kind"])
 SWEEPS: Final = Counter(f"{_PREFIX}_sweeps", "Full sweeps that ended")
@@ -22,7 +34,13 @@ SWEEP_REPAIRS: Final = Counter(
 )
 REPORTS: Final = Counter(f"{_PREFIX}_reports", "Reports asked of bots", ["result"])
 QUEUE_LENGTH: Final = Gauge(f"{_PREFIX}_queue_length", "Objects waiting, now or later")
+QUEUE_WORKING: Final = Gauge(f"{_PREFIX}_queue_working", "Objects being looked at")
 QUEUE_DUE: Final = Gauge(f"{_PREFIX}_queue_due", "Objects that could be looked at now")
 OBJECTS: Final = Gauge(f"{_PREFIX}_objects", "Objects known", ["kind"])
-BOTS: Final = Gauge(f"{_PREFIX}_bots", "Bots by mode and reason of their Ready condition", ["mode", "reason"])
+BOTS: Final = Gauge(f"{_PREFIX}_bots", "Bots by effective mode and trading state", ["mode", "state"])
+BOTS_READY: Final = Gauge(f"{_PREFIX}_bots_ready", "Bots by the status of their Ready condition", ["status"])
+LIVE_GRANTS: Final = Gauge(f"{_PREFIX}_live_grants", "Bots whose status holds a grant to trade live")
+KILL_AGE: Final = Gauge(
+    f"{_PREFIX}_kill_age_seconds", "Seconds since the oldest kill that the broker has not confirmed; 0 without one"
+)
 LAST_SWEEP: Final = Gauge(f"{_PREFIX}_last_sweep_timestamp_seconds", "When the last full sweep ended")

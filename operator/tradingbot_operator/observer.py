@@ -5,7 +5,7 @@ from collections.abc import Callable
 from tradingbot_operator.metrics import WATCH_EVENTS
 from tradingbot_operator.plan.objects import ObjectKey, Raw, name_of, namespace_of, uid_of
 from tradingbot_operator.queue import WorkQueue
-from tradingbot_operator.routing import affected
+from tradingbot_operator.routing import PATIENCE_SECONDS, affected
 from tradingbot_operator.store import Store
 
 
@@ -48,4 +48,4 @@ class Observer:
 
     def _enqueue(self, kind: str, before: Raw | None, after: Raw | None) -> None:
         for look in affected(self._store, kind, before, after):
-            self._queue.add(look.key, urgent=look.urgent)
+            self._queue.add(look, after_seconds=PATIENCE_SECONDS.get(look.kind, 0.0))

@@ -2,12 +2,21 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-Check = Callable[[], str | None]
-"""None where all is well, else what is wrong."""
+
+@dataclass(frozen=True)
+class Answer:
+    """Whether all is well, and what to say of it."""
+
+    well: bool
+    words: str = "ok"
+
+
+Check = Callable[[], Answer]
 
 
 @asynccontextmanager
@@ -31,8 +40,8 @@ async def serving(
 
 def _answer(check: Check) -> Callable[[web.Request], Awaitable[web.Response]]:
     async def handler(_: web.Request) -> web.Response:
-        wrong = check()
-        return web.Response(text=wrong or "ok", status=503 if wrong else 200)
+        answer = check()
+        return web.Response(text=answer.words, status=200 if answer.well else 503)
 
     return handler
 

@@ -17,6 +17,8 @@ Key = TypeVar("Key", bound=Hashable)
 
 FIRST_RETRY_SECONDS: Final = 0.25
 LAST_RETRY_SECONDS: Final = 60.0
+LAST_URGENT_RETRY_SECONDS: Final = 5.0
+"""A kill that failed is not left waiting for a minute."""
 _URGENT: Final = 0
 _NORMAL: Final = 1
 
@@ -29,14 +31,19 @@ class _Entry:
 
 
 class WorkQueue(Generic[Key]):
-    """Keys due now or later. `clock` gives seconds that never go back; `jitter` a factor from 0 to 1."""
+    """Keys due now or later. `clock` gives seconds that never go back; `jitter` a factor from 0 to 1.
+
+    `is_urgent` is asked whenever a key is added: a key that is urgent then overtakes all that are not.
+    """
 
     def __init__(
         self,
         clock: Callable[[], float],
+        is_urgent: Callable[[Key], bool] = lambda _: False,
         jitter: Callable[[], float] = random.random,
     ) -> None:
         self._clock = clock
+        self._is_urgent = is_urgent
         self._jitter = jitter
         self._tickets = itertools.count()
         self._waiting: dict[Key, _Entry] = {}
@@ -61,9 +68,10 @@ class WorkQueue(Generic[Key]):
         """How many keys are being worked on."""
         return len(self._working)
 
-    def add(self, key: Key, *, urgent: bool = False, after_seconds: float = 0.0) -> None:
+    def add(self, key: Key, *, after_seconds: float = 0.0) -> None:
         """Wants a key looked at; the sooner of two wishes and the more urgent of them wins."""
-        entry = _Entry(self._clock() + max(after_seconds, 0.0), _URGENT if urgent else _NORMAL, next(self._tickets))
+        rank = _URGENT if self._is_urgent(key) else _NORMAL
+        entry = _Entry(self._clock() + max(after_seconds, 0.0), rank, next(self._tickets))
         place = self._again if key in self._working else self._waiting
         known = place.get(key)
         if known is not None:
@@ -74,13 +82,14 @@ class WorkQueue(Generic[Key]):
         if place is self._waiting:
             self._schedule(key, entry)
 
-    def retry(self, key: Key) -> float:
+    def retry(self, key: Key, *, at_least_seconds: float = 0.0) -> float:
         """Wants a key looked at after a failure; the wait doubles each time, up to a cap. Returns the wait."""
         failures = self._failures.get(key, 0)
         self._failures[key] = failures + 1
-        wait = min(FIRST_RETRY_SECONDS * 2.0 ** min(failures, 20), LAST_RETRY_SECONDS)
+        cap = LAST_URGENT_RETRY_SECONDS if self._is_urgent(key) else LAST_RETRY_SECONDS
+        wait = min(FIRST_RETRY_SECONDS * 2.0 ** min(failures, 20), cap)
         # Half of the wait is random, so that a thousand keys that failed together do not return together.
-        wait *= 0.5 + self._jitter() / 2
+        wait = max(wait * (0.5 + self._jitter() / 2), min(at_least_seconds, LAST_RETRY_SECONDS))
         self.add(key, after_seconds=wait)
         return wait
 
@@ -88,13 +97,17 @@ class WorkQueue(Generic[Key]):
         """Forgets a key's failures."""
         self._failures.pop(key, None)
 
-    def pop(self) -> Key | None:
+    def pop(self, *, urgent_only: bool = False) -> Key | None:
         """The next key that is due, now being worked on; None where none is due."""
         self._promote()
         while self._ready:
-            rank, ticket, key = heapq.heappop(self._ready)
+            rank, ticket, key = self._ready[0]
             entry = self._waiting.get(key)
-            if entry is not None and (entry.rank, entry.ticket) == (rank, ticket):
+            is_current = entry is not None and (entry.rank, entry.ticket) == (rank, ticket)
+            if is_current and urgent_only and rank != _URGENT:
+                return None
+            heapq.heappop(self._ready)
+            if is_current:
                 del self._waiting[key]
                 self._working.add(key)
                 return key
@@ -108,10 +121,10 @@ class WorkQueue(Generic[Key]):
             self._waiting[key] = entry
             self._schedule(key, entry)
 
-    async def get(self) -> Key:
-        """Waits for the next key that is due."""
+    async def get(self, *, urgent_only: bool = False) -> Key:
+        """Waits for the next key that is due; with `urgent_only` lets all others pass."""
         while True:
-            key = self.pop()
+            key = self.pop(urgent_only=urgent_only)
             if key is not None:
                 return key
             self._changed.clear()

@@ -1,11 +1,18 @@
 """One look at one object: gather a snapshot, plan, carry the plan out, remember what the API server answered.
 
-Never two at a time for one object (the queue sees to it). Must never decide anything: `plan` does.
+Never two at a time for one object (the queue sees to it). A conflict is never overwritten: what is there now is read,
+and decided on anew. Must never decide anything: `plan` does.
 """
 
+import asyncio
+import itertools
+import logging
+import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
+from typing import Final
 
 import structlog
 
@@ -18,19 +25,30 @@ from tradingbot_operator.cluster.connection import (
     RefusedError,
     UnavailableError,
 )
+from tradingbot_operator.cluster.crd_versions import CrdsTooNewError, CrdVersions
 from tradingbot_operator.cluster.events import EventRecorder
+from tradingbot_operator.cluster.lifecycle import grow_claim, remove_orphan, uid_now, write_finalizers
+from tradingbot_operator.cluster.policies import PolicyReader
 from tradingbot_operator.cluster.reports import ReportBook
+from tradingbot_operator.cluster.resources import RESOURCES
 from tradingbot_operator.cluster.statuses import write_status
+from tradingbot_operator.cluster.write_gate import NotLeadingError, writing
 from tradingbot_operator.metrics import RECONCILE_SECONDS, RECONCILES
-from tradingbot_operator.plan import Plan, PlanSettings, Refusal, plan_account, plan_bot, status_write
+from tradingbot_operator.observer import Observer
+from tradingbot_operator.plan import Plan, PlanSettings, Refusal, plan_account, plan_bot, plan_gate, status_write
 from tradingbot_operator.plan.children import Child
 from tradingbot_operator.plan.conditions import timestamp
-from tradingbot_operator.plan.objects import ObjectKey, Raw
+from tradingbot_operator.plan.deletion import finalizers
+from tradingbot_operator.plan.objects import ObjectKey, Raw, name_of, uid_of
+from tradingbot_operator.plan.orphans import orphans
+from tradingbot_operator.plan.symbols import account_of
 from tradingbot_operator.queue import WorkQueue
-from tradingbot_operator.snapshots import account_snapshot, bot_snapshot
-from tradingbot_operator.store import BOT, Store
+from tradingbot_operator.routing import is_urgent
+from tradingbot_operator.snapshots import account_snapshot, bot_snapshot, gate_snapshot
+from tradingbot_operator.store import ACCOUNT, BOT, CLAIM, GATE, Store
 
 _LOG = structlog.get_logger(__name__)
+_UNREADABLE: Final = frozenset({"InvalidSpec", "AccountInvalid"})
 
 
 class Reconciler:
@@ -45,6 +63,9 @@ class Reconciler:
         recorder: EventRecorder,
         settings: PlanSettings,
         now: Callable[[], datetime],
+        crds: CrdVersions,
+        observer: Observer,
+        policies: PolicyReader,
     ) -> None:
         self._store = store
         self._queue = queue
@@ -53,7 +74,13 @@ class Reconciler:
         self._recorder = recorder
         self._settings = settings
         self._now = now
+        self._crds = crds
+        self._observer = observer
+        self._policies = policies
         self._applier = Applier(connection)
+        # A look's id is unique among all replicas and restarts; it is in the log and in the API server's audit log.
+        process = secrets.token_hex(4)
+        self._looks = (f"{process}-{number}" for number in itertools.count(1))
         self._refusals: dict[ObjectKey, tuple[Refusal, ...]] = {}
 
     def forget(self, key: ObjectKey) -> None:
@@ -61,39 +88,57 @@ class Reconciler:
         self._applier.forget(key)
         self._refusals.pop(key, None)
 
-    async def work(self) -> None:
-        """Takes keys from the queue until cancelled."""
+    async def work(self, turn: asyncio.Event, *, urgent_only: bool = False) -> None:
+        """Takes keys from the queue while it is this replica's `turn`, until cancelled."""
         while True:
-            key = await self._queue.get()
+            await turn.wait()
+            key = await self._queue.get(urgent_only=urgent_only)
             try:
-                await self._look(key)
+                if turn.is_set():
+                    with self._naming(key), writing(urgent=is_urgent(self._store, key)):
+                        await self._look(key)
+                else:
+                    self._queue.add(key)
             finally:
                 self._queue.done(key)
 
+    @contextmanager
+    def _naming(self, key: ObjectKey) -> Iterator[None]:
+        """Every line that is logged inside, by whatever part, says which look at which object it belongs to."""
+        what = "bot" if key.kind == BOT else "object"
+        name = f"{key.namespace}/{key.name}" if key.kind == BOT else str(key)
+        with structlog.contextvars.bound_contextvars(**{what: name, "reconcile": next(self._looks)}):
+            yield
+
     async def _look(self, key: ObjectKey) -> None:
         started = time.monotonic()
-        log = _LOG.bind(kind=key.kind, namespace=key.namespace, name=key.name)
         result = "done"
         try:
             await self._reconcile(key)
             self._queue.succeeded(key)
         except ConflictError as error:
             result = "conflict"
-            log.info("changed meanwhile, looking again", wait=self._queue.retry(key), error=error.message)
+            _LOG.info("changed meanwhile, looking again", wait=self._queue.retry(key), error=error.message)
         except UnavailableError as error:
             result = "unavailable"
-            wait = self._queue.retry(key)
-            log.warning("API server unavailable, trying again", wait=wait, error=error.message)
+            wait = self._queue.retry(key, at_least_seconds=error.retry_after_seconds or 0.0)
+            _LOG.warning("API server unavailable, trying again", wait=wait, error=error.message)
         except NotFoundError as error:
             result = "gone"
-            log.info("not there any more", wait=self._queue.retry(key), error=error.message)
+            _LOG.info("not there any more", wait=self._queue.retry(key), error=error.message)
         except ApiError as error:
             result = "refused"
-            log.warning("API server refused", wait=self._queue.retry(key), error=error.message)
+            _LOG.warning("API server refused", wait=self._queue.retry(key), error=error.message)
+        except NotLeadingError as error:
+            result = "fenced"
+            _LOG.warning("not written", wait=self._queue.retry(key), error=str(error))
+        except CrdsTooNewError:
+            result = "error"
+            raise
         except Exception:
             # One object that nobody foresaw must not stop the others: it is logged, counted and tried again.
             result = "error"
-            log.exception("could not reconcile", wait=self._queue.retry(key))
+            _LOG.exception("could not reconcile", wait=self._queue.retry(key))
         finally:
             RECONCILES.labels(kind=key.kind, result=result).inc()
             RECONCILE_SECONDS.labels(kind=key.kind).observe(time.monotonic() - started)
@@ -102,9 +147,18 @@ class Reconciler:
         raw = self._store.get(key)
         if raw is None:
             self.forget(key)
+            if key.kind == BOT:
+                await self._remove(key, orphans(self._children(key), None))
             return
         plan = self._plan(key, raw)
-        refused = await self._carry_out(key, plan)
+        if _cannot_read(plan):
+            # Before anybody is told that a spec is wrong: it may be of a release that this one does not know.
+            await self._crds.check()
+        if plan.release:
+            await self._release(key, raw, plan)
+            return
+        refused = await self._carry_out(key, raw, plan)
+        raw = self._store.get(key) or raw
         if refused != self._refusals.get(key, ()):
             # What the API server said belongs into the status, so the status is planned again with it.
             self._refusals[key] = refused
@@ -115,17 +169,39 @@ class Reconciler:
 
     def _plan(self, key: ObjectKey, raw: Raw) -> Plan:
         now = self._now()
-        if key.kind != BOT:
+        if key.kind == ACCOUNT:
             return plan_account(account_snapshot(self._store, self._book, key, raw, now=now))
-        refusals = self._refusals.get(key, ())
+        if key.kind == GATE:
+            return plan_gate(gate_snapshot(self._store, key, raw, now=now))
         return plan_bot(
-            bot_snapshot(self._store, self._book, key, raw, now=now, settings=self._settings, refusals=refusals)
+            bot_snapshot(
+                self._store,
+                self._book,
+                key,
+                raw,
+                now=now,
+                settings=self._settings,
+                refusals=self._refusals.get(key, ()),
+                policies=self._policies.verdict,
+            )
         )
 
-    async def _carry_out(self, key: ObjectKey, plan: Plan) -> tuple[Refusal, ...]:
+    async def _carry_out(self, key: ObjectKey, raw: Raw, plan: Plan) -> tuple[Refusal, ...]:
+        refusals: list[Refusal] = []
+        if plan.hold:
+            try:
+                self._store.put(key.kind, await self._write_finalizers(key, raw, held=True))
+            except RefusedError as error:
+                # Nothing that could trade is made for a bot that could vanish from under it.
+                return (Refusal(f"our finalizer on {key}", error.message[:1024]),)
+        await self._remove(key, plan.remove)
         for stateful_set in plan.stop:
             self._store.put("StatefulSet", await self._applier.stop(stateful_set))
-        refusals: list[Refusal] = []
+        if plan.grow is not None:
+            try:
+                self._store.put(CLAIM, await grow_claim(self._connection, plan.grow))
+            except RefusedError as error:
+                refusals.append(Refusal(plan.grow.target, error.message[:1024]))
         for child in plan.apply:
             try:
                 await self._apply(key, child)
@@ -133,14 +209,50 @@ class Reconciler:
                 refusals.append(Refusal(f"{child.kind} {child.name}", error.message[:1024]))
         return tuple(refusals)
 
+    async def _write_finalizers(self, key: ObjectKey, raw: Raw, *, held: bool) -> Raw:
+        try:
+            return await write_finalizers(self._connection, raw, finalizers(raw, held=held))
+        except ConflictError:
+            await self._read_again(key)
+            raise
+
+    async def _release(self, key: ObjectKey, raw: Raw, plan: Plan) -> None:
+        now = self._now()
+        account = self._store.get(ObjectKey(ACCOUNT, key.namespace, account_of(raw)))
+        # Told first: afterwards there may be no bot to tell it about.
+        for note in plan.events:
+            _LOG.log(logging.WARNING if note.warning else logging.INFO, "a deleted bot leaves", message=note.message)
+            await self._recorder.tell(key.kind, raw, note, now)
+        for note in plan.account_events if account is not None else ():
+            await self._recorder.tell(ACCOUNT, account or {}, note, now)
+        # Not put into the store: the bot may be gone by now, and the watch, or the next sweep, says so.
+        await self._write_finalizers(key, raw, held=False)
+
+    async def _remove(self, key: ObjectKey, children: tuple[Raw, ...]) -> None:
+        if not children:
+            return
+        known = self._store.get(key)
+        if await uid_now(self._connection, key) != (uid_of(known) if known is not None else ""):
+            # The store is behind: what looks like an orphan may be the child of a bot that it does not know.
+            await self._read_again(key)
+            raise ConflictError(f"{key} is not what was seen")
+        for child in children:
+            _LOG.info("removing what a bot left behind", kind=child.get("kind"), name=name_of(child))
+            await remove_orphan(self._connection, child)
+
+    def _children(self, key: ObjectKey) -> tuple[Raw, ...]:
+        return tuple(raw for child in self._store.children(key) if (raw := self._store.get(child)) is not None)
+
     async def _apply(self, key: ObjectKey, child: Child) -> None:
         child_key = ObjectKey(child.kind, key.namespace, child.name)
-        applied = await self._applier.apply(child, self._store.get(child_key))
-        if applied.written or applied.unexpected:
+        try:
+            applied = await self._applier.apply(child, self._store.get(child_key))
+        except ConflictError:
+            # Perhaps an object that nobody had seen: whose it is has to be decided before anything is written.
+            await self._read_again(child_key)
+            raise
+        if applied.written:
             self._store.put(child.kind, applied.raw)
-        if applied.unexpected:
-            # Nobody had seen this object: whose it is has to be decided before anything is written.
-            raise ConflictError(f"{child.kind} {child.name} is there without our label, or was just made")
 
     async def _tell(self, key: ObjectKey, raw: Raw, plan: Plan) -> None:
         if plan.status is None:
@@ -159,8 +271,23 @@ class Reconciler:
     async def _write_status(self, key: ObjectKey, raw: Raw, plan: Plan) -> bool:
         try:
             written = await write_status(self._connection, key.kind, raw, plan.status or {})
+        except ConflictError:
+            await self._read_again(key)
+            raise
         except NotFoundError:
             # It was deleted meanwhile; its event, or the next sweep, says so.
             return False
         self._store.put(key.kind, written)
         return True
+
+    async def _read_again(self, key: ObjectKey) -> None:
+        # A watch may be behind, or dead: without this the next look would decide on the same old sight of it.
+        try:
+            self._observer.seen(key.kind, await self._connection.get(RESOURCES[key.kind], key.namespace, key.name))
+        except NotFoundError:
+            self._observer.gone(key)
+
+
+def _cannot_read(plan: Plan) -> bool:
+    conditions = (plan.status or {}).get("conditions", ())
+    return any(condition.get("reason") in _UNREADABLE for condition in conditions)

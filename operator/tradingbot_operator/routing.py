@@ -1,10 +1,11 @@
-"""Which objects have to be looked at again when one was seen to change. Pure; must never leave out who depends on it.
+"""Which objects have to be looked at again when one was seen to change, and which of them before all others. Pure.
 
-One step only: an object's own look brings about whatever follows from it.
+One step only: an object's own look brings about whatever follows from it. Must never leave out who depends on it.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final
 
 from tradingbot_api import KILL_ANNOTATION
 from tradingbot_api.group import ACCOUNT_ANNOTATION, BOT_LABEL, SYMBOLS_ANNOTATION
@@ -21,19 +22,32 @@ from tradingbot_operator.plan.objects import (
     text,
     uid_of,
 )
+from tradingbot_operator.plan.snapshot import gate_of
 from tradingbot_operator.plan.symbols import account_of, accounts_of, symbols_of
-from tradingbot_operator.store import ACCOUNT, BOT, POD, Store
+from tradingbot_operator.store import ACCOUNT, BOT, GATE, POD, Store
+
+# A gate's status lists its bots: a thousand new ones are told in a few writes, not in a thousand that each grow.
+PATIENCE_SECONDS: Final = MappingProxyType({GATE: 1.0})
 
 
-@dataclass(frozen=True)
-class Look:
-    """An object to look at; urgent before all that are not."""
+def is_urgent(store: Store, key: ObjectKey) -> bool:
+    """Whether a kill is asked for: on the object itself, or on an account of the bot."""
+    raw = store.get(key)
+    if raw is None:
+        return False
+    accounts = accounts_of(raw) if key.kind == BOT else ()
+    around = (store.get(ObjectKey(ACCOUNT, key.namespace, account)) for account in accounts)
+    return any(one is not None and annotation(one, KILL_ANNOTATION) is not None for one in (raw, *around))
 
-    key: ObjectKey
-    urgent: bool = False
+
+def capital_rivals(store: Store, namespace: str, account: str) -> list[ObjectKey]:
+    """The bots that share an account's capital; none where it has no limit, because then nobody minds the others."""
+    raw = store.get(ObjectKey(ACCOUNT, namespace, account))
+    is_limited = raw is not None and bool(text(raw, "spec", "limits", "maxCapital"))
+    return store.bots_on_account(namespace, account) if is_limited else []
 
 
-def affected(store: Store, kind: str, before: Raw | None, after: Raw | None) -> Iterator[Look]:
+def affected(store: Store, kind: str, before: Raw | None, after: Raw | None) -> Iterator[ObjectKey]:
     """Who depends on the change. The store already holds what is seen now."""
     seen = after if after is not None else before
     if seen is None:
@@ -42,51 +56,55 @@ def affected(store: Store, kind: str, before: Raw | None, after: Raw | None) -> 
         yield from _by_bot(store, before, after, seen)
     elif kind == ACCOUNT:
         yield from _by_account(store, before, after, seen)
+    elif kind == GATE:
+        yield from _by_gate(store, before, after, seen)
     else:
         yield from _by_child(store, kind, before, after)
 
 
-def _by_bot(store: Store, before: Raw | None, after: Raw | None, seen: Raw) -> Iterator[Look]:
+def _by_bot(store: Store, before: Raw | None, after: Raw | None, seen: Raw) -> Iterator[ObjectKey]:
     namespace = namespace_of(seen)
-    yield Look(ObjectKey(BOT, namespace, name_of(seen)), urgent=_is_newly_killed(before, after))
+    yield ObjectKey(BOT, namespace, name_of(seen))
     if not _is_spec_changed(before, after):
         return
     for raw in (before, after):
         if raw is None:
             continue
-        yield from (Look(ObjectKey(ACCOUNT, namespace, account)) for account in accounts_of(raw))
-        yield from map(Look, store.bots_claiming(namespace, account_of(raw), symbols_of(raw)))
+        yield from (ObjectKey(ACCOUNT, namespace, account) for account in accounts_of(raw))
+        yield from store.bots_claiming(namespace, account_of(raw), symbols_of(raw))
+        yield from capital_rivals(store, namespace, account_of(raw))
+        if gate := gate_of(raw):
+            yield ObjectKey(GATE, namespace, gate)
 
 
-def _by_account(store: Store, before: Raw | None, after: Raw | None, seen: Raw) -> Iterator[Look]:
+def _by_account(store: Store, before: Raw | None, after: Raw | None, seen: Raw) -> Iterator[ObjectKey]:
     namespace, name = namespace_of(seen), name_of(seen)
-    yield Look(ObjectKey(ACCOUNT, namespace, name))
-    if not _is_spec_changed(before, after):
-        return
-    urgent = _is_newly_killed(before, after)
-    yield from (Look(key, urgent) for key in store.bots_on_account(namespace, name))
+    yield ObjectKey(ACCOUNT, namespace, name)
+    if _is_spec_changed(before, after):
+        yield from store.bots_on_account(namespace, name)
 
 
-def _by_child(store: Store, kind: str, before: Raw | None, after: Raw | None) -> Iterator[Look]:
+def _by_gate(store: Store, before: Raw | None, after: Raw | None, seen: Raw) -> Iterator[ObjectKey]:
+    namespace, name = namespace_of(seen), name_of(seen)
+    yield ObjectKey(GATE, namespace, name)
+    if _is_spec_changed(before, after):
+        yield from store.bots_at_gate(namespace, name)
+
+
+def _by_child(store: Store, kind: str, before: Raw | None, after: Raw | None) -> Iterator[ObjectKey]:
     for raw in (before, after):
         if raw is None:
             continue
         if bot := label(raw, BOT_LABEL):
-            yield Look(ObjectKey(BOT, namespace_of(raw), bot))
+            yield ObjectKey(BOT, namespace_of(raw), bot)
     if kind == POD and before is not None and _is_over(after):
         symbols = (annotation(before, SYMBOLS_ANNOTATION) or "").split(",")
         account = annotation(before, ACCOUNT_ANNOTATION) or ""
-        yield from map(Look, store.bots_claiming(namespace_of(before), account, symbols))
+        yield from store.bots_claiming(namespace_of(before), account, symbols)
 
 
 def _is_over(pod: Raw | None) -> bool:
     return pod is None or text(pod, "status", "phase") in ("Succeeded", "Failed")
-
-
-def _is_newly_killed(before: Raw | None, after: Raw | None) -> bool:
-    if after is None or annotation(after, KILL_ANNOTATION) is None:
-        return False
-    return before is None or annotation(before, KILL_ANNOTATION) is None
 
 
 def _is_spec_changed(before: Raw | None, after: Raw | None) -> bool:

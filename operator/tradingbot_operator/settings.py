@@ -4,10 +4,21 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
+class Election:
+    """The Lease that says which of several replicas may write, and this replica's name in it."""
+
+    namespace: str
+    name: str
+    identity: str
+
+
+@dataclass(frozen=True)
 class Settings:
     """One operator process."""
 
     runtime_image: str
+    operator_namespace: str = "tradingbot-system"
+    """Where the operator's own pods are, which bots let in."""
     namespaces: tuple[str, ...] | None = None
     """None is the whole cluster."""
     probe_port: int = 8081
@@ -17,6 +28,10 @@ class Settings:
     report_poll_seconds: float = 15.0
     report_port: int = 8080
     workers: int = 8
+    writes_per_second: float = 500.0
+    """To the API server, on average and at once; kills are not counted."""
+    election: Election | None = None
+    """None where this is the only replica."""
     log_level: str = "INFO"
     instance: str = "tradingbot-operator"
     """Names this process in Events: the pod's name."""

@@ -8,6 +8,7 @@ from tradingbot_operator.cluster.reports import ReportBook, Target
 from tradingbot_operator.plan import (
     AccountSnapshot,
     BotSnapshot,
+    GateSnapshot,
     PlanSettings,
     Refusal,
     ReportAnswer,
@@ -16,11 +17,15 @@ from tradingbot_operator.plan import (
     ReportPending,
 )
 from tradingbot_operator.plan.children import CHILD_KINDS
+from tradingbot_operator.plan.conditions import Verdict
 from tradingbot_operator.plan.names import child_name, claim_name
-from tradingbot_operator.plan.objects import ObjectKey, Raw, annotation, text, uid_of
+from tradingbot_operator.plan.objects import ObjectKey, Raw, annotation, is_being_deleted, text, uid_of
 from tradingbot_operator.plan.pods import is_answering, newest
+from tradingbot_operator.plan.policies import NOT_READ
+from tradingbot_operator.plan.snapshot import gate_of
 from tradingbot_operator.plan.symbols import account_of, symbols_of
-from tradingbot_operator.store import ACCOUNT, BOT, CLAIM, POD, Store
+from tradingbot_operator.routing import capital_rivals
+from tradingbot_operator.store import ACCOUNT, CLAIM, GATE, POD, Store
 
 
 def bot_snapshot(
@@ -32,6 +37,7 @@ def bot_snapshot(
     now: datetime,
     settings: PlanSettings,
     refusals: tuple[Refusal, ...] = (),
+    policies: Verdict = NOT_READ,
 ) -> BotSnapshot:
     """What is known of one bot."""
     account = account_of(bot)
@@ -42,11 +48,14 @@ def bot_snapshot(
         now=now,
         settings=settings,
         account=store.get(ObjectKey(ACCOUNT, key.namespace, account)),
+        gate=store.get(ObjectKey(GATE, key.namespace, gate_of(bot))),
+        policies=policies,
         rivals=_objects(
             store,
             (rival for rival in store.bots_claiming(key.namespace, account, symbols_of(bot)) if rival != key),
         ),
-        account_pods=_objects(store, store.pods_on_account(key.namespace, account)),
+        account_bots=_objects(store, capital_rivals(store, key.namespace, account)),
+        account_pods=_objects(store, store.pods_trading(key.namespace, account, symbols_of(bot))),
         # By name and not by label: a namesake without our label is in the way all the same.
         children={
             kind: raw for kind in CHILD_KINDS if (raw := store.get(ObjectKey(kind, key.namespace, name))) is not None
@@ -73,9 +82,27 @@ def account_snapshot(store: Store, book: ReportBook, key: ObjectKey, account: Ra
     )
 
 
-def report_targets(store: Store) -> list[Target]:
-    """The pods to ask: each bot's newest, where it runs and has an address."""
-    return [target for key in store.keys(BOT) if (target := _target(store, key)) is not None]
+def gate_snapshot(store: Store, key: ObjectKey, gate: Raw, *, now: datetime) -> GateSnapshot:
+    """What is known of one PromotionGate."""
+    return GateSnapshot(gate=gate, now=now, bots=_objects(store, store.bots_at_gate(key.namespace, key.name)))
+
+
+class ReportTargets:
+    """The pods to ask: each bot's newest, where it runs and has an address. Looks only at what changed."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._by_bot: dict[ObjectKey, Target] = {}
+
+    def __call__(self) -> Iterable[Target]:
+        """All of them as they are now."""
+        for bot in self._store.take_touched_bots():
+            target = _target(self._store, bot)
+            if target is None:
+                self._by_bot.pop(bot, None)
+            else:
+                self._by_bot[bot] = target
+        return self._by_bot.values()
 
 
 def _target(store: Store, key: ObjectKey) -> Target | None:
@@ -88,7 +115,8 @@ def _target(store: Store, key: ObjectKey) -> Target | None:
         bot_uid=uid_of(bot),
         pod_uid=uid_of(pod),
         address=text(pod, "status", "podIP"),
-        kill_requested=any(raw is not None and annotation(raw, KILL_ANNOTATION) is not None for raw in (bot, account)),
+        kill_requested=is_being_deleted(bot)
+        or any(raw is not None and annotation(raw, KILL_ANNOTATION) is not None for raw in (bot, account)),
     )
 
 

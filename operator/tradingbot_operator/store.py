@@ -1,14 +1,18 @@
 """What was last seen of every object we care about, with the indices the snapshots need.
 
 A cache, never the truth: any entry may be stale or missing, and the next watch event or sweep repairs it.
-Must never do I/O and must never hand out an object that anyone changes in place.
+Must never do I/O and must never hand out an object that anyone changes in place. Objects are kept as JSON and decoded
+for whoever asks: as text they take a fraction of the memory, and the garbage collector has nothing to walk through.
 """
 
+import json
+import sys
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Final
 
-from tradingbot_api.group import ACCOUNT_ANNOTATION, BOT_LABEL
+from tradingbot_api.group import ACCOUNT_ANNOTATION, BOT_LABEL, SYMBOLS_ANNOTATION
 from tradingbot_operator.plan.objects import (
     ObjectKey,
     Raw,
@@ -20,56 +24,103 @@ from tradingbot_operator.plan.objects import (
     text,
     uid_of,
 )
+from tradingbot_operator.plan.snapshot import gate_of
 from tradingbot_operator.plan.symbols import account_of, accounts_of, symbols_of
 
 BOT = "TradingBot"
 ACCOUNT = "BrokerAccount"
+GATE = "PromotionGate"
 POD = "Pod"
 CLAIM = "PersistentVolumeClaim"
 
 _Index = dict[Any, set[ObjectKey]]
+_IndexEntry = tuple[str, Any]
+_DECODED_KEPT: Final = 256
+"""One look asks for the same few objects again and again."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    version: str
+    uid: str
+    encoded: bytes
+    index_entries: tuple[_IndexEntry, ...]
 
 
 class Store:
     """Objects by key; who uses an account, who claims a symbol, which children and pods a bot has."""
 
     def __init__(self) -> None:
-        self._objects: dict[ObjectKey, Raw] = {}
+        self._objects: defaultdict[str, dict[ObjectKey, _Stored]] = defaultdict(dict)
         self._indices: defaultdict[str, _Index] = defaultdict(dict)
-        self._index_entries: dict[ObjectKey, frozenset[tuple[str, Any]]] = {}
+        self._touched: set[ObjectKey] = set()
+        self._decoded: dict[ObjectKey, tuple[_Stored, Raw]] = {}
 
     def __len__(self) -> int:
-        return len(self._objects)
+        return sum(map(len, self._objects.values()))
 
     def get(self, key: ObjectKey) -> Raw | None:
         """The object as last seen."""
-        return self._objects.get(key)
+        stored = self._objects[key.kind].get(key)
+        if stored is None:
+            return None
+        known, raw = self._decoded.get(key, (None, {}))
+        if known is not stored:
+            raw = json.loads(stored.encoded)
+            self._decoded.pop(key, None)
+            self._decoded[key] = stored, raw
+            if len(self._decoded) > _DECODED_KEPT:
+                del self._decoded[next(iter(self._decoded))]
+        return raw
 
-    def keys(self, kind: str | None = None) -> list[ObjectKey]:
-        """All keys, or those of one kind."""
-        return [key for key in self._objects if kind is None or key.kind == kind]
+    def version(self, key: ObjectKey) -> str | None:
+        """The version that was last seen."""
+        stored = self._objects[key.kind].get(key)
+        return stored.version if stored is not None else None
+
+    def keys(self, kind: str) -> list[ObjectKey]:
+        """The keys of a kind."""
+        return list(self._objects[kind])
+
+    def uids(self, kind: str) -> dict[ObjectKey, str]:
+        """Which objects there are of a kind."""
+        return {key: stored.uid for key, stored in self._objects[kind].items()}
 
     def put(self, kind: str, raw: Raw) -> bool:
         """Remembers an object; False where what is already known is as new or newer."""
-        key = ObjectKey(kind, namespace_of(raw), name_of(raw))
-        known = self._objects.get(key)
-        if known is not None and not _is_newer(raw, known):
+        key = ObjectKey(sys.intern(kind), sys.intern(namespace_of(raw)), name_of(raw))
+        known = self._objects[kind].get(key)
+        if known is not None and not _is_newer(resource_version(raw), known.version):
             return False
-        self._forget_indices(key)
-        trimmed = _without_managed_fields(raw)
-        self._objects[key] = trimmed
-        self._index_entries[key] = frozenset(_index_entries(kind, trimmed))
-        for index, value in self._index_entries[key]:
+        self._forget_indices(key, known)
+        stored = _Stored(
+            resource_version(raw),
+            uid_of(raw),
+            json.dumps(_without_managed_fields(raw), separators=(",", ":"), ensure_ascii=False).encode(),
+            tuple(dict.fromkeys(_index_entries(kind, raw))),
+        )
+        self._objects[kind][key] = stored
+        for index, value in stored.index_entries:
             self._indices[index].setdefault(value, set()).add(key)
+        self._touch(key, stored)
         return True
 
     def remove(self, key: ObjectKey, uid: str | None = None) -> Raw | None:
         """Forgets an object; with a uid only that very object, not a namesake made since."""
-        known = self._objects.get(key)
-        if known is None or (uid is not None and uid_of(known) != uid):
+        known = self._objects[key.kind].get(key)
+        if known is None or (uid is not None and known.uid != uid):
             return None
-        self._forget_indices(key)
-        return self._objects.pop(key)
+        raw = self.get(key)
+        self._touch(key, known)
+        self._forget_indices(key, known)
+        del self._objects[key.kind][key]
+        self._decoded.pop(key, None)
+        return raw
+
+    def take_touched_bots(self) -> set[ObjectKey]:
+        """The bots that changed, or whose pods or accounts did, since this was asked before."""
+        touched, self._touched = self._touched, set()
+        return touched
 
     def bots_on_account(self, namespace: str, account: str) -> list[ObjectKey]:
         """The bots that name an account, for paper or live."""
@@ -77,32 +128,44 @@ class Store:
 
     def bots_claiming(self, namespace: str, account: str, symbols: Iterable[str]) -> list[ObjectKey]:
         """The bots that ask for any of the symbols of an account."""
-        found: set[ObjectKey] = set()
-        for symbol in symbols:
-            found.update(self._indices["claim"].get((namespace, account, symbol), ()))
-        return sorted(found)
+        return self._look_up_each("claim", namespace, account, symbols)
+
+    def bots_at_gate(self, namespace: str, gate: str) -> list[ObjectKey]:
+        """The bots that name a gate."""
+        return self._look_up("gate", (namespace, gate))
 
     def children(self, bot: ObjectKey) -> list[ObjectKey]:
         """Everything that carries the bot's label, pods and volume claims included."""
         return self._look_up("bot", (bot.namespace, bot.name))
 
-    def pods_on_account(self, namespace: str, account: str) -> list[ObjectKey]:
-        """The pods that were started to trade on an account."""
-        return self._look_up("pod-account", (namespace, account))
+    def pods_trading(self, namespace: str, account: str, symbols: Iterable[str]) -> list[ObjectKey]:
+        """The pods that were started to trade any of the symbols of an account."""
+        return self._look_up_each("pod", namespace, account, symbols)
+
+    def _look_up_each(self, index: str, namespace: str, account: str, symbols: Iterable[str]) -> list[ObjectKey]:
+        return sorted({key for symbol in symbols for key in self._indices[index].get((namespace, account, symbol), ())})
 
     def _look_up(self, index: str, value: object) -> list[ObjectKey]:
         return sorted(self._indices[index].get(value, ()))
 
-    def _forget_indices(self, key: ObjectKey) -> None:
-        for index, value in self._index_entries.pop(key, frozenset()):
+    def _forget_indices(self, key: ObjectKey, stored: _Stored | None) -> None:
+        for index, value in stored.index_entries if stored is not None else ():
             members = self._indices[index][value]
             members.discard(key)
             if not members:
                 del self._indices[index][value]
 
+    def _touch(self, key: ObjectKey, stored: _Stored) -> None:
+        if key.kind == BOT:
+            self._touched.add(key)
+        elif key.kind == POD:
+            bots = (value for index, value in stored.index_entries if index == "bot")
+            self._touched.update(ObjectKey(BOT, namespace, bot) for namespace, bot in bots)
+        elif key.kind == ACCOUNT:
+            self._touched.update(self.bots_on_account(key.namespace, key.name))
 
-def _is_newer(raw: Raw, known: Raw) -> bool:
-    ours, theirs = resource_version(known), resource_version(raw)
+
+def _is_newer(theirs: str, ours: str) -> bool:
     if ours.isdecimal() and theirs.isdecimal():
         return int(theirs) > int(ours)
     # Versions that are no numbers have no order that a client may rely on: take what came last.
@@ -124,10 +187,13 @@ def _index_entries(kind: str, raw: Raw) -> Iterator[tuple[str, Any]]:
         account = account_of(raw)
         for symbol in symbols_of(raw):
             yield "claim", (namespace, account, symbol)
+        if gate := gate_of(raw):
+            yield "gate", (namespace, gate)
         return
-    if kind == ACCOUNT:
+    if kind in (ACCOUNT, GATE):
         return
     if bot := label(raw, BOT_LABEL):
         yield "bot", (namespace, bot)
     if kind == POD and (account := text(raw, "metadata", "annotations", ACCOUNT_ANNOTATION)):
-        yield "pod-account", (namespace, account)
+        for symbol in text(raw, "metadata", "annotations", SYMBOLS_ANNOTATION).split(","):
+            yield "pod", (namespace, account, symbol)

@@ -1,6 +1,7 @@
 """The API server as the tests see it: requests as the administrator or as anybody else, and waiting with a deadline."""
 
 import json
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -30,6 +31,8 @@ PATHS = {
     "PersistentVolumeClaim": ("api/v1", "persistentvolumeclaims"),
     "StatefulSet": ("apis/apps/v1", "statefulsets"),
     "Deployment": ("apis/apps/v1", "deployments"),
+    "PodDisruptionBudget": ("apis/policy/v1", "poddisruptionbudgets"),
+    "Lease": ("apis/coordination.k8s.io/v1", "leases"),
     "Role": ("apis/rbac.authorization.k8s.io/v1", "roles"),
     "RoleBinding": ("apis/rbac.authorization.k8s.io/v1", "rolebindings"),
     "ClusterRole": ("apis/rbac.authorization.k8s.io/v1", "clusterroles"),
@@ -38,8 +41,24 @@ PATHS = {
     "Event": ("apis/events.k8s.io/v1", "events"),
     "TradingBot": ("apis/tradingbots.dev/v1alpha1", "tradingbots"),
     "BrokerAccount": ("apis/tradingbots.dev/v1alpha1", "brokeraccounts"),
+    "PromotionGate": ("apis/tradingbots.dev/v1alpha1", "promotiongates"),
+    "PersistentVolume": ("api/v1", "persistentvolumes"),
+    "StorageClass": ("apis/storage.k8s.io/v1", "storageclasses"),
+    "NetworkPolicy": ("apis/networking.k8s.io/v1", "networkpolicies"),
+    "Job": ("apis/batch/v1", "jobs"),
+    "ValidatingAdmissionPolicy": ("apis/admissionregistration.k8s.io/v1", "validatingadmissionpolicies"),
+    "ValidatingAdmissionPolicyBinding": ("apis/admissionregistration.k8s.io/v1", "validatingadmissionpolicybindings"),
 }
-CLUSTER_WIDE = {"Namespace", "ClusterRole", "ClusterRoleBinding", "CustomResourceDefinition"}
+CLUSTER_WIDE = {
+    "PersistentVolume",
+    "StorageClass",
+    "Namespace",
+    "ClusterRole",
+    "ClusterRoleBinding",
+    "CustomResourceDefinition",
+    "ValidatingAdmissionPolicy",
+    "ValidatingAdmissionPolicyBinding",
+}
 
 
 class Refused(Exception):
@@ -101,8 +120,14 @@ class ApiServer:
     @contextmanager
     def as_service_account(self, namespace: str, name: str) -> Iterator["ApiServer"]:
         """The same API server, as a pod with this ServiceAccount would see it."""
-        groups = ["system:serviceaccounts", f"system:serviceaccounts:{namespace}", "system:authenticated"]
-        other = ApiServer(self._kubeconfig, {"user": f"system:serviceaccount:{namespace}:{name}", "groups": groups})
+        groups = ("system:serviceaccounts", f"system:serviceaccounts:{namespace}", "system:authenticated")
+        with self.as_user(f"system:serviceaccount:{namespace}:{name}", *groups) as other:
+            yield other
+
+    @contextmanager
+    def as_user(self, name: str, *groups: str) -> Iterator["ApiServer"]:
+        """The same API server, as a person or program of this name would see it."""
+        other = ApiServer(self._kubeconfig, {"user": name, "groups": groups or ("system:authenticated",)})
         try:
             yield other
         finally:
@@ -125,7 +150,7 @@ class ApiServer:
         response = self._client.rest_client.pool_manager.request(
             method,
             url,
-            body=json.dumps(body) if body is not None else None,
+            body=_encoded(body) if body is not None else None,
             headers=urllib3.HTTPHeaderDict(headers),
             timeout=20.0,
             retries=False,
@@ -194,6 +219,12 @@ class ApiServer:
         """Deletes in the background."""
         body = {"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": "Background", **options}
         self.request("DELETE", path_of(kind, namespace, name), body)
+
+
+def _encoded(body: Any) -> bytes:
+    # An apply is read as YAML, which knows no surrogate pairs and folds some characters that are not escaped.
+    text = json.dumps(body, ensure_ascii=False)
+    return re.sub("[\x7f-\uffff]", lambda found: f"\\u{ord(found[0]):04x}", text).encode()
 
 
 def path_of(kind: str, namespace: str | None = None, name: str = "", subresource: str = "") -> str:

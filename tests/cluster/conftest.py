@@ -47,7 +47,7 @@ def api(kubeconfig: Path) -> Iterator[ApiServer]:
     for document in manifests(ROOT / "manifests/base"):
         if document["kind"] != "Deployment":
             server.apply(document)
-    for kind in ("TradingBot", "BrokerAccount"):
+    for kind in ("TradingBot", "BrokerAccount", "PromotionGate"):
         eventually(lambda kind=kind: server.list(kind) is not None, f"{kind} is served", 30)
     yield server
     server.close()
@@ -90,7 +90,8 @@ def namespace(api: ApiServer) -> Iterator[str]:
     api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}})
     eventually(lambda: api.exists("ServiceAccount", "default", name), "the namespace is set up")
     yield name
-    api.delete("Namespace", name)
+    if api.exists("Namespace", name):
+        api.delete("Namespace", name)
 
 
 @pytest.fixture

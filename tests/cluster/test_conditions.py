@@ -47,7 +47,7 @@ def test_mode_live_stays_on_paper_and_says_why(world: World) -> None:
     world.live_account("real")
     accounts = {"paper": "sim", "live": "real"}
     bot = a_world_with_a_bot(world, mode="live", gateRef={"name": "standard"}, accounts=accounts)
-    condition = world.wait_for_condition(bot, "LiveAuthorized", "False", "PromotionNotAvailable")
+    condition = world.wait_for_condition(bot, "LiveAuthorized", "False", "GateNotFound")
     assert "stays on paper" in condition["message"]
     assert world.get("TradingBot", bot)["status"]["effectiveMode"] == "paper"
     assert "mode: paper" in world.child(bot, "ConfigMap")["data"]["bot.yaml"]

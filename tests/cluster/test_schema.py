@@ -88,7 +88,7 @@ def test_a_good_account_is_accepted(
     assert api.apply(document, namespace).document["spec"]["dataFeed"] == "iex"
 
 
-@pytest.mark.parametrize("name", ["bot", "bots", "account", "accounts"])
+@pytest.mark.parametrize("name", ["bot", "bots", "account", "accounts", "gate", "gates"])
 def test_short_names_are_served(api: ApiServer, name: str) -> None:
     resources = api.request("GET", "apis/tradingbots.dev/v1alpha1").document["resources"]
     assert name in [short for resource in resources for short in resource.get("shortNames", [])]

@@ -10,7 +10,7 @@ from typing import Any
 from api_server import ApiServer, Json, Refused, eventually
 from operator_process import REPORT_PORT
 
-CHILDREN = ("ServiceAccount", "Role", "RoleBinding", "ConfigMap", "Service", "StatefulSet")
+CHILDREN = ("ServiceAccount", "Role", "RoleBinding", "Service", "NetworkPolicy", "ConfigMap", "StatefulSet")
 _hosts = itertools.count(1)
 
 
@@ -19,7 +19,7 @@ class FakeRuntime:
 
     def __init__(self, report: Json) -> None:
         self.report: Json | None = report
-        self.address = f"127.77.{next(_hosts)}.1"
+        self.address = "127.77.{}.{}".format(*divmod(next(_hosts), 250))
         runtime = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -77,6 +77,16 @@ class World:
             "kind": "BrokerAccount",
             "metadata": {"name": name},
             "spec": {"provider": "alpaca", "environment": "live", "credentialsSecretRef": {"name": "keys"}},
+        }
+        self.api.apply(document, self.namespace)
+        return name
+
+    def gate(self, name: str = "standard", **spec: Any) -> str:
+        document = {
+            "apiVersion": "tradingbots.dev/v1alpha1",
+            "kind": "PromotionGate",
+            "metadata": {"name": name},
+            "spec": spec,
         }
         self.api.apply(document, self.namespace)
         return name
@@ -164,10 +174,14 @@ class World:
         uid = self.get("TradingBot", bot)["metadata"]["uid"]
         runtime = FakeRuntime(a_report(self.namespace, bot, uid) | changes)
         self._runtimes.append(runtime)
+        self.run_again(bot, runtime)
+        return runtime
+
+    def run_again(self, bot: str, runtime: FakeRuntime) -> None:
+        """A new pod of the bot runs, and its runtime answers there."""
         running = {"ready": True, "state": {"running": {"startedAt": "2026-01-01T00:00:00Z"}}}
         self.set_container(bot, phase="Running", **running)
         self.set_pod_status(bot, podIP=runtime.address, podIPs=[{"ip": runtime.address}])
-        return runtime
 
 
 def a_report(namespace: str, bot: str, uid: str) -> Json:

@@ -186,8 +186,8 @@ def test_a_command_that_is_shown_works(line: str, tmp_path: Path, monkeypatch: p
     assert done.exit_code == 0, done.output
 
 
-def test_only_annotations_that_exist_are_named() -> None:
-    known = {value for name, value in vars(tradingbot_api).items() if name.endswith("_ANNOTATION")}
+def test_only_annotations_labels_and_finalizers_that_exist_are_named() -> None:
+    known = {value for value in vars(tradingbot_api.group).values() if isinstance(value, str)}
     named = {
         f"{path.name}: {found}"
         for path in PAGES

@@ -25,6 +25,7 @@ from tradingbot_runtime.core.records import NoticeRecord
 from tradingbot_runtime.core.recovered import Recovered
 from tradingbot_runtime.core.report import (
     account_report,
+    deletion_report,
     incident_reports,
     instant,
     kill_report,
@@ -269,6 +270,7 @@ class Engine:
             broker_connected=known.broker_connected,
             stream_connected=known.stream_connected,
             kill=kill_report(known.kill),
+            deletion=deletion_report(known.config.on_delete, self._shutdown.deletion),
             account=account_report(known.figures),
             positions=position_reports(books.portfolio, known.prices),
             recent_orders=[order_report(order) for order in orders[:RECENT_ORDERS_REPORTED]],

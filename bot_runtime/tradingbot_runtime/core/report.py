@@ -8,8 +8,10 @@ from typing import Final
 
 from tradingbot_api import (
     AccountReport,
+    DeletionReport,
     IncidentReport,
     KillReport,
+    OnDelete,
     OrderReport,
     PositionReport,
     ReconciliationReport,
@@ -51,6 +53,14 @@ def kill_report(kill: KillState | None) -> KillReport | None:
         open_orders=kill.open_orders,
         open_positions=kill.open_positions,
     )
+
+
+def deletion_report(on_delete: OnDelete, deletion: KillState | None) -> DeletionReport | None:
+    """What is being done because the TradingBot is being deleted."""
+    kept = kill_report(deletion)
+    if kept is None:
+        return None
+    return DeletionReport(on_delete=on_delete.value, **kept.model_dump(exclude={"reason", "scope"}))
 
 
 def account_report(figures: BrokerFigures | None) -> AccountReport | None:

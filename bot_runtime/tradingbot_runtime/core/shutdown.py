@@ -4,7 +4,7 @@ A kill preempts everything, is journaled before anything else is done about it, 
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Final
@@ -49,8 +49,8 @@ class Shutdown:
         self._desk = desk
         self._reconciliation = reconciliation
         self._symbols = frozenset(situation.config.symbols)
-        self._deleted_at: datetime | None = None
-        self._deletion_is_done = False
+        # Confirmed step by step, as a kill is. Not kept on the volume: the TradingBot itself says that it is deleted.
+        self._deletion: KillState | None = None
         # Shares beyond the bot's own, by symbol, when flattening began: they are left alone.
         self._floors: dict[str, Decimal] | None = _floors_from(checkpoint)
 
@@ -67,12 +67,17 @@ class Shutdown:
         if self._known.deleted:
             return []
         self._known.deleted = True
-        self._deleted_at = now.machine
-        self._deletion_is_done = self._known.config.on_delete is OnDelete.KEEP
+        flatten = self._known.config.on_delete is OnDelete.FLATTEN
+        self._deletion = KillState(reason="deleted", scope="TradingBot", flatten=flatten, observed_at=now.machine)
         commands: list[do.Command] = [do.Journal("deleted", {"on_delete": self._known.config.on_delete.value})]
         if self._known.config.on_delete is not OnDelete.KEEP:
             commands += self._close_down(now)
         return commands
+
+    @property
+    def deletion(self) -> KillState | None:
+        """How far the deletion is; None while the bot is not being deleted."""
+        return self._deletion
 
     def on_control_plane_seen(self, now: Now) -> list[do.Command]:
         """The bot's own TradingBot could be read."""
@@ -98,43 +103,41 @@ class Shutdown:
     def on_tick(self, now: Now) -> list[do.Command]:
         """Asks again while something is left to confirm, and notices a control plane that has gone."""
         commands = self._check_control_plane(now)
-        kill = self._known.kill
-        done = kill.is_done if kill else not self._known.deleted or self._deletion_is_done
-        if not done and self._reconciliation.since_asked(now) >= self._check_every(now):
+        unconfirmed = [ending for ending in self._endings() if not ending.is_done]
+        if unconfirmed and self._reconciliation.since_asked(now) >= self._check_every(unconfirmed, now):
             return commands + self._reconciliation.ask("kill", now)
         return commands + self._reconciliation.when_due(now)
 
-    def _check_every(self, now: Now) -> timedelta:
+    def _endings(self) -> list[KillState]:
+        """The kill, and the deletion where it asks for anything."""
+        keeps = self._known.config.on_delete is OnDelete.KEEP
+        return [one for one in (self._known.kill, None if keeps else self._deletion) if one is not None]
+
+    def _check_every(self, unconfirmed: Sequence[KillState], now: Now) -> timedelta:
         """Often at first; ever less for what takes its time, so that the asking does not starve the cancelling."""
-        kill = self._known.kill
-        since = kill.observed_at if kill else self._deleted_at or now.machine
-        if kill and kill.orders_cancelled_at and not self._known.market_is_open:
+        if all(ending.orders_cancelled_at for ending in unconfirmed) and not self._known.market_is_open:
             return CHECK_WHILE_CLOSED_EVERY
-        age = now.machine - since
+        age = now.machine - max(ending.observed_at for ending in unconfirmed)
         return next((every for until, every in CHECKS if age < until), CHECKS[-1][1])
 
     def on_snapshot(self, snapshot: BrokerSnapshot, asked_at: datetime | None, now: Now) -> list[do.Command]:
         """After the broker's books were read: cancel and close what is left, and note what the broker has confirmed."""
         if not self._known.is_closing:
             return []
-        kill = self._known.kill
-        began = kill.observed_at if kill else self._deleted_at
         listed = [one for one in with_legs(snapshot.orders) if self._books.is_ours(one) and is_open(one.status)]
         commands = [command for word in listed for command in self._desk.cancel_at_broker(word, now)]
-        if asked_at is None or began is None or asked_at <= began:
-            return commands  # begun before the end was: it proves nothing about what was sent meanwhile
+        # Books that were asked for before the end began prove nothing about what was sent meanwhile.
+        judged = [ending for ending in self._endings() if asked_at is not None and asked_at > ending.observed_at]
+        if not judged:
+            return commands
         blocked = {one.symbol for one in listed} | {one.symbol for one in self._books.unanswered()}
         held = self._held(snapshot)
         floors = self._excess(held) if self._floors is None else self._floors
         left = self._left(held, floors)
-        if kill.flatten if kill else self._known.config.on_delete is OnDelete.FLATTEN:
+        if any(ending.flatten for ending in judged):
             commands += self._close(left, floors, blocked, now)
         open_orders = max(len(listed), self._books.open_count())
-        if kill is None:
-            flat = self._known.config.on_delete is not OnDelete.FLATTEN or not left
-            self._deletion_is_done = open_orders == 0 and flat
-            return commands
-        return self._confirmed(kill, open_orders, len(left), now) + commands
+        return self._confirmed(judged, open_orders, len(left), now) + commands
 
     def _left(self, held: Mapping[str, Decimal], floors: Mapping[str, Decimal]) -> dict[str, Decimal]:
         """Shares to be closed, by symbol: what the broker holds beyond what was never the bot's."""
@@ -164,8 +167,15 @@ class Shutdown:
                 commands += self._desk.close_position(symbol, abs(qty), now)
         return commands
 
-    def _confirmed(self, kill: KillState, open_orders: int, open_positions: int, now: Now) -> list[do.Command]:
+    def _confirmed(
+        self, judged: Sequence[KillState], open_orders: int, open_positions: int, now: Now
+    ) -> list[do.Command]:
         if self._books.unanswered():
+            return []
+        if self._deletion is not None and any(ending is self._deletion for ending in judged):
+            self._deletion = confirm(self._deletion, open_orders, open_positions, now.machine)
+        kill = self._known.kill
+        if kill is None or not any(ending is kill for ending in judged):
             return []
         confirmed = confirm(kill, open_orders, open_positions, now.machine)
         if confirmed == kill:

@@ -1,6 +1,6 @@
 """Makes one child as it is asked for, and writes nothing where it already is.
 
-Must never overwrite an object that was not seen before: what has a child's name without being known is read first.
+Must never overwrite an object that was not seen before: what has a child's name without being known is a conflict.
 """
 
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import structlog
 
-from tradingbot_operator.cluster.connection import Connection, NotFoundError
+from tradingbot_operator.cluster.connection import Connection
 from tradingbot_operator.cluster.drift import drift
 from tradingbot_operator.cluster.resources import RESOURCES, Resource
 from tradingbot_operator.plan.children import Child
@@ -24,6 +24,9 @@ from tradingbot_operator.plan.objects import (
 
 _LOG = structlog.get_logger(__name__)
 _STATEFUL_SET: Final = RESOURCES["StatefulSet"]
+_NONE_YET: Final = "1"
+"""A version that no object can have, because etcd counts its own beginning as the first: to apply with it makes an
+object, and is a conflict where there is one, so that nothing has to be read first."""
 
 
 @dataclass(frozen=True)
@@ -32,8 +35,7 @@ class Applied:
 
     raw: Raw
     written: bool
-    """False where nothing had to be written, or where an object turned up that nobody had seen."""
-    unexpected: bool = False
+    """False where nothing had to be written."""
 
 
 class Applier:
@@ -45,19 +47,16 @@ class Applier:
         self._settled: dict[ObjectKey, tuple[str, str]] = {}
 
     async def apply(self, child: Child, observed: Raw | None) -> Applied:
-        """Brings a child about. Raises ApiError."""
+        """Brings a child about. Raises ApiError: ConflictError where the object is not what was observed, or is there
+        where none was.
+        """
         resource = RESOURCES[child.kind]
         key = ObjectKey(child.kind, child.manifest["metadata"]["namespace"], child.name)
-        if observed is None:
-            found = await self._find(resource, key)
-            if found is not None:
-                return Applied(found, written=False, unexpected=True)
-        elif self._is_as_asked(key, child, observed):
+        if observed is not None and self._is_as_asked(key, child, observed):
             return Applied(observed, written=False)
         result: Raw = await self._connection.apply(resource, _body(child, observed), manager=MANAGER)
         if drift(child.manifest, result) is not None:
-            result = await self._replace_lists(resource, child, result)
-        self._settled[key] = (child.digest, resource_version(result))
+            result = await self._replace_lists(key, resource, child, result)
         return Applied(result, written=True)
 
     def forget(self, key: ObjectKey) -> None:
@@ -66,33 +65,31 @@ class Applier:
 
     async def stop(self, stateful_set: Raw) -> Raw:
         """Scales a StatefulSet to zero and leaves everything else about it alone."""
-        body = {"metadata": {"uid": uid_of(stateful_set)}, "spec": {"replicas": 0}}
+        body = {"metadata": _as_seen(stateful_set), "spec": {"replicas": 0}}
         namespace, name = namespace_of(stateful_set), name_of(stateful_set)
         return await self._connection.merge(_STATEFUL_SET, namespace, name, body, manager=MANAGER)
-
-    async def _find(self, resource: Resource, key: ObjectKey) -> Raw | None:
-        try:
-            return await self._connection.get(resource, key.namespace, key.name)
-        except NotFoundError:
-            return None
 
     def _is_as_asked(self, key: ObjectKey, child: Child, observed: Raw) -> bool:
         settled = self._settled.get(key) == (child.digest, resource_version(observed))
         return settled or drift(child.manifest, observed) is None
 
-    async def _replace_lists(self, resource: Resource, child: Child, result: Raw) -> Raw:
+    async def _replace_lists(self, key: ObjectKey, resource: Resource, child: Child, result: Raw) -> Raw:
         # Server-side apply never removes what another manager put into a list (a container, a variable): a merge
         # patch replaces the list. Its fields stay ours by apply, because it changes only what is not.
         body = _body(child, result)
         merged = await self._connection.merge(resource, namespace_of(result), name_of(result), body, manager=MANAGER)
         left = drift(child.manifest, merged)
         if left is not None:
+            self._settled[key] = (child.digest, resource_version(merged))
             _LOG.warning("drift that cannot be repaired", kind=child.kind, name=child.name, field=left)
         return merged
 
 
 def _body(child: Child, observed: Raw | None) -> dict[str, Any]:
-    if observed is None:
-        return child.manifest
-    # With the uid it is this very object or a conflict, never one that was made in between.
-    return {**child.manifest, "metadata": {**child.manifest["metadata"], "uid": uid_of(observed)}}
+    seen = _as_seen(observed) if observed is not None else {"resourceVersion": _NONE_YET}
+    return {**child.manifest, "metadata": {**child.manifest["metadata"], **seen}}
+
+
+def _as_seen(observed: Raw) -> dict[str, str]:
+    # This very object, and nobody wrote to it since: or it is a conflict, and a decision on what was seen is void.
+    return {"uid": uid_of(observed), "resourceVersion": resource_version(observed)}

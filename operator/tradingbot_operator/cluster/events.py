@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import structlog
 
-from tradingbot_operator.cluster.connection import ApiError, ConflictError, Connection
+from tradingbot_operator.cluster.connection import ApiError, ConflictError, Connection, NotFoundError
 from tradingbot_operator.cluster.resources import EVENTS, RESOURCES
 from tradingbot_operator.plan import EventNote
 from tradingbot_operator.plan.names import MANAGER
@@ -38,8 +38,23 @@ class EventRecorder:
             await self._connection.create(EVENTS, namespace_of(raw), self._event(name, kind, raw, note, now))
         except ConflictError:
             return
+        except NotFoundError as error:
+            _LOG.info("event not posted", name=name, error=error.message)
+            if note.warning:
+                await self._tell_of_namespace(name, kind, raw, note, now)
         except ApiError as error:
             _LOG.info("event not posted", name=name, error=error.message)
+
+    async def _tell_of_namespace(self, name: str, kind: str, raw: Raw, note: EventNote, now: datetime) -> None:
+        """A namespace that is going takes no Events; those about the namespace itself are kept in `default`."""
+        event = self._event(name, kind, raw, note, now)
+        event["metadata"] = {"name": f"{namespace_of(raw)}.{name}"[-253:].lstrip("-."), "namespace": "default"}
+        event["note"] = f"{kind} {name_of(raw)}: {note.message}"[:_NOTE_LIMIT]
+        event["regarding"] = {"apiVersion": "v1", "kind": "Namespace", "name": namespace_of(raw)}
+        try:
+            await self._connection.create(EVENTS, "default", event)
+        except ApiError as error:
+            _LOG.warning("event not posted", name=name, error=error.message, note=note.message)
 
     def _event(self, name: str, kind: str, raw: Raw, note: EventNote, now: datetime) -> dict[str, Any]:
         return {

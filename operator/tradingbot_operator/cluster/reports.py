@@ -5,7 +5,7 @@ Must never follow a redirect, and never ask an address that is not a running pod
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -30,7 +30,7 @@ BODY_LIMIT_BYTES: Final = 256 * 1024
 IMPATIENT_SECONDS: Final = 1.0
 """Between two questions to a bot that is starting or has not confirmed a kill."""
 _IMPATIENT_ATTEMPTS: Final = 60
-_TICK_SECONDS: Final = 0.25
+_TICK_SECONDS: Final = 0.5
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ class ReportPoller:
     def __init__(
         self,
         book: ReportBook,
-        targets: Callable[[], list[Target]],
+        targets: Callable[[], Iterable[Target]],
         changed: Callable[[ObjectKey], None],
         now: Callable[[], datetime],
         *,

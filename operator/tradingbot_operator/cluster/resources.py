@@ -9,7 +9,7 @@ from tradingbot_api import GROUP, VERSION
 
 @dataclass(frozen=True)
 class Resource:
-    """One kind of object, namespaced."""
+    """One kind of object."""
 
     kind: str
     plural: str
@@ -34,11 +34,13 @@ class Resource:
 _ALL = (
     Resource("TradingBot", "tradingbots", VERSION, GROUP),
     Resource("BrokerAccount", "brokeraccounts", VERSION, GROUP),
+    Resource("PromotionGate", "promotiongates", VERSION, GROUP),
     Resource("ServiceAccount", "serviceaccounts", "v1"),
     Resource("Role", "roles", "v1", "rbac.authorization.k8s.io"),
     Resource("RoleBinding", "rolebindings", "v1", "rbac.authorization.k8s.io"),
     Resource("ConfigMap", "configmaps", "v1"),
     Resource("Service", "services", "v1"),
+    Resource("NetworkPolicy", "networkpolicies", "v1", "networking.k8s.io"),
     Resource("StatefulSet", "statefulsets", "v1", "apps"),
     Resource("Pod", "pods", "v1"),
     Resource("PersistentVolumeClaim", "persistentvolumeclaims", "v1"),
@@ -46,9 +48,30 @@ _ALL = (
 
 RESOURCES: Final = MappingProxyType({resource.kind: resource for resource in _ALL})
 
-OWN_KINDS: Final = ("TradingBot", "BrokerAccount")
+OWN_KINDS: Final = ("TradingBot", "BrokerAccount", "PromotionGate")
 """Watched whole; the rest only where it carries our label."""
 
 LABELLED_KINDS: Final = tuple(resource.kind for resource in _ALL if resource.kind not in OWN_KINDS)
 
 EVENTS: Final = Resource("Event", "events", "v1", "events.k8s.io")
+
+LEASES: Final = Resource("Lease", "leases", "v1", "coordination.k8s.io")
+
+DEFINITIONS: Final = Resource("CustomResourceDefinition", "customresourcedefinitions", "v1", "apiextensions.k8s.io")
+"""Not in a namespace."""
+
+POLICIES: Final = MappingProxyType(
+    {
+        resource.kind: resource
+        for resource in (
+            Resource("ValidatingAdmissionPolicy", "validatingadmissionpolicies", "v1", "admissionregistration.k8s.io"),
+            Resource(
+                "ValidatingAdmissionPolicyBinding",
+                "validatingadmissionpolicybindings",
+                "v1",
+                "admissionregistration.k8s.io",
+            ),
+        )
+    }
+)
+"""Not in a namespace."""

@@ -4,10 +4,13 @@ Must never do I/O: everything a decision depends on is in the snapshot, and ever
 """
 
 from tradingbot_operator.plan.account import plan_account
-from tradingbot_operator.plan.plan import EventNote, Plan, plan_bot
+from tradingbot_operator.plan.events import EventNote
+from tradingbot_operator.plan.gate import plan_gate
+from tradingbot_operator.plan.plan import Plan, plan_bot
 from tradingbot_operator.plan.snapshot import (
     AccountSnapshot,
     BotSnapshot,
+    GateSnapshot,
     PlanSettings,
     Refusal,
     ReportAnswer,
@@ -21,6 +24,7 @@ __all__ = [
     "AccountSnapshot",
     "BotSnapshot",
     "EventNote",
+    "GateSnapshot",
     "Plan",
     "PlanSettings",
     "Refusal",
@@ -31,5 +35,6 @@ __all__ = [
     "StatusWrite",
     "plan_account",
     "plan_bot",
+    "plan_gate",
     "status_write",
 ]

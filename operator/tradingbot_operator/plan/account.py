@@ -3,8 +3,11 @@
 Must never name a key or an address that is not in the account's own spec.
 """
 
+from decimal import Decimal
+
 from tradingbot_api import KILL_ANNOTATION, BrokerAccountStatus
 from tradingbot_api.broker_account import SymbolOwner
+from tradingbot_operator.plan.capital import committed
 from tradingbot_operator.plan.conditions import (
     Verdict,
     conditions,
@@ -26,6 +29,7 @@ from tradingbot_operator.plan.symbols import account_of, claim_of, owners
 
 CONNECTED = "Connected"
 _LIMIT = 1000
+_LARGEST_AMOUNT = Decimal(10) ** 12 - 1
 
 
 def plan_account(snapshot: AccountSnapshot) -> Plan:
@@ -41,6 +45,7 @@ def plan_account(snapshot: AccountSnapshot) -> Plan:
         observed_generation=generation_of(account),
         bots=sorted(name_of(bot) for bot in snapshot.bots)[:_LIMIT],
         symbols=[SymbolOwner(symbol=symbol, bot=bot) for symbol, bot in list(owned.items())[:_LIMIT]],
+        committed_capital=min(committed(name, trading), _LARGEST_AMOUNT),
         conditions=conditions(account, verdicts, snapshot.now),
     )
     dumped = status.model_dump(mode="json", by_alias=True, exclude_none=True)

@@ -11,7 +11,7 @@ Raw = Mapping[str, Any]
 """An object as decoded from JSON. Never changed in place."""
 
 
-@dataclass(frozen=True, order=True)
+@dataclass(frozen=True, order=True, slots=True)
 class ObjectKey:
     """Names one object: its kind, namespace and name."""
 

@@ -1,7 +1,7 @@
 """Decides what a bot needs next: children to apply or stop, its status, and what is worth an Event.
 
 Level-triggered: the same snapshot gives the same plan, whatever happened before. Must never scale a bot down that
-owns its symbols, never write a live account into a config, and never raise on a stored object.
+owns its symbols and whose capital fits, never write a live account into a config, and never raise on a stored object.
 """
 
 from collections.abc import Sequence
@@ -11,29 +11,29 @@ from typing import Final
 
 from tradingbot_api import BrokerAccountSpec, BrokerEnvironment, TradingBotSpec
 from tradingbot_api.group import ACCOUNT_ANNOTATION, BOT_UID_ANNOTATION, SYMBOLS_ANNOTATION
+from tradingbot_operator.plan.capital import shortage
 from tradingbot_operator.plan.children import (
     Bot,
     Child,
     identity_children,
-    stored_size_differs,
     workload_children,
 )
-from tradingbot_operator.plan.conditions import Verdict, parse_timestamp, previous_condition
-from tradingbot_operator.plan.names import child_name
+from tradingbot_operator.plan.conditions import Verdict, parse_timestamp
+from tradingbot_operator.plan.deletion import Release, about_bot, decide, is_held
+from tradingbot_operator.plan.events import EventNote, condition_events
 from tradingbot_operator.plan.objects import (
     Raw,
     annotation,
     controller_uid,
     created_at,
     entries,
-    generation_of,
     is_being_deleted,
     mapping,
-    name_of,
     number,
     text,
     uid_of,
 )
+from tradingbot_operator.plan.orphans import orphans
 from tradingbot_operator.plan.pods import POD_CREATION_LIMIT, Cause, newest, pod_cause
 from tradingbot_operator.plan.snapshot import (
     BotSnapshot,
@@ -43,6 +43,7 @@ from tradingbot_operator.plan.snapshot import (
     parse_bot_spec,
 )
 from tradingbot_operator.plan.status import Document, bot_status
+from tradingbot_operator.plan.storage import ClaimGrowth, claim_growth, is_about_the_claim, storage_grown
 from tradingbot_operator.plan.symbols import (
     Overlap,
     account_of,
@@ -50,31 +51,29 @@ from tradingbot_operator.plan.symbols import (
     owned_by_elders,
     still_held,
 )
-from tradingbot_operator.plan.verdicts import KILLED, PAUSED, READY, RECONCILED, SYMBOL_CONFLICT, View
+from tradingbot_operator.plan.verdicts import READY, View
 
 _FOREIGN_SECONDS: Final = 10.0
 
 
 @dataclass(frozen=True)
-class EventNote:
-    """One change worth telling: a Kubernetes Event about the object."""
-
-    reason: str
-    message: str
-    warning: bool
-    transition: str
-    """What changed, in words that name this one change: the same change is never told twice."""
-
-
-@dataclass(frozen=True)
 class Plan:
-    """What to do for one object. An object that is being deleted gets an empty plan."""
+    """What to do for one object, in the order of the fields. One that is being deleted and not held gets nothing."""
 
+    hold: bool = False
+    """Put our finalizer on the bot, before anything that could trade is made."""
+    remove: tuple[Raw, ...] = ()
+    """Children of a namesake that is no more, to be removed by their uid."""
+    grow: ClaimGrowth | None = None
     apply: tuple[Child, ...] = ()
     stop: tuple[Raw, ...] = ()
     """StatefulSets to scale to zero without changing anything else."""
     status: Document | None = None
     events: tuple[EventNote, ...] = ()
+    account_events: tuple[EventNote, ...] = ()
+    """About the bot's BrokerAccount."""
+    release: bool = False
+    """Take our finalizer off the bot, once the Events are told. Nothing else is done then."""
     again_after_seconds: float | None = None
 
 
@@ -91,11 +90,12 @@ def plan_bot(snapshot: BotSnapshot) -> Plan:
     """The plan for one TradingBot."""
     bot = snapshot.bot
     if is_being_deleted(bot):
-        return Plan()
+        return _deletion(snapshot) if is_held(bot) else Plan()
     spec = parse_bot_spec(bot)
     conflicts = _conflicts(snapshot)
-    awaited = () if conflicts else _awaited(snapshot)
-    workload = _workload(snapshot, spec, conflicts, awaited)
+    lacking = _shortage(snapshot)
+    awaited = () if conflicts or lacking else _awaited(snapshot)
+    workload = _workload(snapshot, spec, conflicts, awaited, lacking)
     children, foreign = _without_foreign(snapshot, _identity(bot, spec) + workload.children)
     view = View(
         bot=bot,
@@ -105,15 +105,85 @@ def plan_bot(snapshot: BotSnapshot) -> Plan:
         reported=snapshot.reported,
         conflicts=conflicts,
         awaited=awaited,
+        gate=snapshot.gate,
+        policies=snapshot.policies,
+        shortage=lacking,
     )
-    status = bot_status(view, _image(snapshot, spec))
+    status = bot_status(view, _image(snapshot, spec), _storage(snapshot, spec))
     return Plan(
+        hold=not is_held(bot) and _has_workload(snapshot, children),
+        remove=orphans((snapshot.children or {}).values(), bot),
+        grow=None if isinstance(spec, InvalidSpec) else claim_growth(spec, snapshot.claim),
         apply=children,
         stop=_running(snapshot) if workload.stop else (),
         status=status,
-        events=_events(bot, status, spec, snapshot.child("StatefulSet")),
+        events=condition_events(bot, status),
         again_after_seconds=_look_again(snapshot, foreign),
     )
+
+
+def _deletion(snapshot: BotSnapshot) -> Plan:
+    """What a bot that is being deleted and held still needs: that the pod which cancels keeps running."""
+    bot = snapshot.bot
+    view = View(
+        bot=bot,
+        account=snapshot.account,
+        now=snapshot.now,
+        obstacle=None,
+        reported=snapshot.reported,
+        gate=snapshot.gate,
+        policies=snapshot.policies,
+    )
+    decision = decide(view, snapshot.child("StatefulSet"), newest(snapshot.pods), snapshot.claim)
+    if isinstance(decision, Release):
+        notes = () if decision.note is None else (decision.note,)
+        warnings = tuple(about_bot(bot, note) for note in notes if note.warning)
+        return Plan(release=True, events=notes, account_events=warnings)
+    spec = parse_bot_spec(bot)
+    status = bot_status(replace(view, deleting=decision.cause), _image(snapshot, spec))
+    return Plan(
+        apply=_kept_running(snapshot, spec),
+        status=status,
+        events=condition_events(bot, status),
+        again_after_seconds=decision.at_most_seconds,
+    )
+
+
+def _kept_running(snapshot: BotSnapshot, spec: TradingBotSpec | InvalidSpec) -> tuple[Child, ...]:
+    """The config and the pod as the spec asks, where both are there: somebody may have changed onDelete just before."""
+    _, account = _account(snapshot)
+    if isinstance(spec, InvalidSpec) or account is None or not _is_running(snapshot):
+        return ()
+    children = workload_children(
+        Bot(snapshot.bot, spec),
+        account,
+        settings=snapshot.settings,
+        replicas=1,
+        observed=snapshot.child("StatefulSet"),
+    )
+    ours, _ = _without_foreign(snapshot, children)
+    there = ((child, snapshot.child(child.kind)) for child in ours)
+    # Made anew, a child would only be in the way of whoever deletes it: a namespace, or the bot in the foreground.
+    return tuple(child for child, observed in there if observed is not None and not is_being_deleted(observed))
+
+
+def _has_workload(snapshot: BotSnapshot, children: tuple[Child, ...]) -> bool:
+    stateful_set = snapshot.child("StatefulSet")
+    is_there = stateful_set is not None and not _is_foreign(snapshot.bot, stateful_set)
+    return is_there or any(child.kind == "StatefulSet" for child in children)
+
+
+def _storage(snapshot: BotSnapshot, spec: TradingBotSpec | InvalidSpec) -> Verdict | None:
+    return None if isinstance(spec, InvalidSpec) else storage_grown(spec, snapshot.claim, snapshot.refusals)
+
+
+def _shortage(snapshot: BotSnapshot) -> str | None:
+    """What the account lacks for this bot's capital: empty for nothing, None where it has no limit."""
+    _, account = _account(snapshot)
+    if account is None or account.limits.max_capital is None:
+        return None
+    lacking = shortage(snapshot.bot, snapshot.account_bots, account)
+    return str(lacking) if lacking is not None else ""
 
 
 def _identity(bot: Raw, spec: TradingBotSpec | InvalidSpec) -> tuple[Child, ...]:
@@ -161,6 +231,7 @@ def _workload(
     spec: TradingBotSpec | InvalidSpec,
     conflicts: tuple[Overlap, ...],
     awaited: tuple[Overlap, ...],
+    lacking: str | None,
 ) -> _Workload:
     unusable, account = _account(snapshot)
     conflict = _conflict_cause(conflicts)
@@ -175,11 +246,11 @@ def _workload(
     children = workload_children(
         Bot(snapshot.bot, spec),
         account,
-        runtime_image=snapshot.settings.runtime_image,
-        replicas=0 if conflicts or awaited else 1,
+        settings=snapshot.settings,
+        replicas=0 if conflicts or awaited or lacking else 1,
         observed=snapshot.child("StatefulSet"),
     )
-    return _Workload(children=children, obstacle=conflict or _awaited_cause(awaited))
+    return _Workload(children=children, obstacle=conflict or _shortage_cause(lacking) or _awaited_cause(awaited))
 
 
 def _is_mismatch(cause: Cause | None) -> bool:
@@ -204,6 +275,10 @@ def _conflict_cause(conflicts: tuple[Overlap, ...]) -> Cause | None:
         return None
     owned = "; ".join(map(str, conflicts))
     return Cause("SymbolConflict", f"another bot owns {owned}; this bot holds no pod")
+
+
+def _shortage_cause(lacking: str | None) -> Cause | None:
+    return Cause("CapitalExceeded", f"{lacking}; this bot holds no pod") if lacking else None
 
 
 def _awaited_cause(awaited: tuple[Overlap, ...]) -> Cause | None:
@@ -236,8 +311,9 @@ def _obstacle(snapshot: BotSnapshot, workload: _Workload, foreign: Sequence[Chil
     if foreign:
         names = ", ".join(f"{child.kind} {child.name}" for child in foreign)
         return Cause("NameTaken", f"{names} belongs to something else; delete it, and the bot gets its own")
-    if snapshot.refusals:
-        return _refused(snapshot.refusals)
+    refusals = tuple(refusal for refusal in snapshot.refusals if not is_about_the_claim(refusal))
+    if refusals:
+        return _refused(refusals)
     pod = newest(snapshot.pods)
     return pod_cause(snapshot.child("StatefulSet"), pod, snapshot.claim, waited=_waited(snapshot))
 
@@ -271,61 +347,3 @@ def _look_again(snapshot: BotSnapshot, foreign: Sequence[Child]) -> float | None
     if snapshot.pods or not _is_running(snapshot):
         return None
     return POD_CREATION_LIMIT.total_seconds() + 1
-
-
-_ON_THE_WAY: Final = frozenset({"Starting", "VolumePending", "WaitingForSymbols"})
-"""Reasons that pass by themselves: told, but no warning."""
-
-_TOLD: Final = (READY, KILLED, SYMBOL_CONFLICT, PAUSED, RECONCILED)
-
-
-def _events(
-    bot: Raw, status: Document, spec: TradingBotSpec | InvalidSpec, stateful_set: Raw | None
-) -> tuple[EventNote, ...]:
-    notes = [
-        note
-        for condition in status["conditions"]
-        if condition["type"] in _TOLD and (note := _transition(bot, condition)) is not None
-    ]
-    is_new_spec = number(bot, "status", "observedGeneration") != generation_of(bot)
-    if is_new_spec and not isinstance(spec, InvalidSpec) and stored_size_differs(Bot(bot, spec), stateful_set):
-        notes.append(_storage_note(bot, spec))
-    return tuple(notes)
-
-
-def _transition(bot: Raw, condition: Document) -> EventNote | None:
-    kind, status, reason = condition["type"], condition["status"], condition["reason"]
-    if not _is_news(kind, previous_condition(bot, kind), status, reason):
-        return None
-    is_bad = (
-        (kind == READY and status == "False" and reason not in _ON_THE_WAY)
-        or (kind in (KILLED, SYMBOL_CONFLICT) and status == "True")
-        or (kind == RECONCILED and status == "False")
-    )
-    return EventNote(
-        reason=reason if kind == READY else f"{kind}{'' if status == 'True' else status}",
-        message=f"{kind}={status}: {condition['message'] or reason}",
-        warning=is_bad,
-        transition=f"{kind}/{status}/{reason}/{condition['lastTransitionTime']}",
-    )
-
-
-def _is_news(kind: str, before: Verdict | None, status: str, reason: str) -> bool:
-    was = before.status.value if before is not None else None
-    if kind == READY:
-        return before is None or (was, before.reason) != (status, reason)
-    if kind == RECONCILED:
-        # Unknown comes and goes with every restart; only a mismatch, and its end, concern anyone.
-        return was != status and "False" in (was, status)
-    if was is None:
-        return status == "True"
-    return before is not None and (was, before.reason) != (status, reason)
-
-
-def _storage_note(bot: Raw, spec: TradingBotSpec) -> EventNote:
-    size = spec.storage.size
-    message = (
-        f"spec.storage.size is {size}; the volume keeps the size it was made with."
-        f" Where its StorageClass allows it, resize the claim of {child_name(name_of(bot))}-0 by hand"
-    )
-    return EventNote("StorageSizeKept", message, warning=True, transition=f"StorageSizeKept/{size}")

@@ -11,7 +11,7 @@ from typing import Final
 
 from pydantic import ValidationError
 
-from tradingbot_api import TerminationMessage
+from tradingbot_api import EX_CONFIG, TerminationMessage
 from tradingbot_operator.plan.names import CONTAINER
 from tradingbot_operator.plan.objects import (
     Raw,
@@ -26,6 +26,9 @@ from tradingbot_operator.plan.objects import (
 
 POD_CREATION_LIMIT: Final = timedelta(seconds=30)
 """A StatefulSet that has no pod for this long has been refused one."""
+
+_NEVER_BEGAN: Final = frozenset({EX_CONFIG, 126, 127, 128})
+"""Exit codes of a bot that refused its config, and of a container whose program could not be started."""
 
 _IMAGE_REASONS: Final = frozenset(
     {"ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName", "ImageInspectError"}
@@ -49,6 +52,22 @@ def newest(pods: Iterable[Raw]) -> Raw | None:
     """The pod that counts: one that is not being deleted before one that is, then the youngest."""
     ordered = sorted(pods, key=lambda pod: (not is_being_deleted(pod), created_at(pod), name_of(pod)))
     return ordered[-1] if ordered else None
+
+
+def is_over(pod: Raw) -> bool:
+    """Whether all that ran in the pod has ended for good."""
+    return text(pod, "status", "phase") in ("Succeeded", "Failed")
+
+
+def has_run(pod: Raw) -> bool:
+    """Whether the bot's program ever came so far in this pod that it could have traded."""
+    container = _container(pod)
+    if container is None:
+        return False
+    if mapping(container, "state", "running") or (text(pod, "status", "phase") == "Running" and container.get("ready")):
+        return True
+    ended = [mapping(container, state, "terminated") for state in ("state", "lastState")]
+    return any(end and number(end, "exitCode") not in _NEVER_BEGAN for end in ended)
 
 
 def is_answering(pod: Raw) -> bool:

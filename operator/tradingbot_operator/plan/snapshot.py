@@ -10,8 +10,10 @@ from typing import Final
 
 from pydantic import ValidationError
 
-from tradingbot_api import BrokerAccountSpec, RuntimeReport, TradingBotSpec
-from tradingbot_operator.plan.objects import Raw, mapping
+from tradingbot_api import BrokerAccountSpec, PromotionGateSpec, RuntimeReport, TradingBotSpec
+from tradingbot_operator.plan.conditions import Verdict
+from tradingbot_operator.plan.objects import Raw, mapping, text
+from tradingbot_operator.plan.policies import NOT_READ
 
 REPORT_LIFETIME: Final = timedelta(seconds=60)
 """A report older than this says nothing of now."""
@@ -25,6 +27,8 @@ class PlanSettings:
     """What the operator was started with and decisions depend on."""
 
     runtime_image: str
+    operator_namespace: str = "tradingbot-system"
+    """Where the operator's own pods are."""
 
 
 @dataclass(frozen=True)
@@ -77,10 +81,16 @@ class BotSnapshot:
     settings: PlanSettings
     account: Raw | None = None
     """The BrokerAccount it trades on."""
+    gate: Raw | None = None
+    """The PromotionGate it names."""
+    policies: Verdict = NOT_READ
+    """Whether the admission policies are in place, as last read."""
     rivals: tuple[Raw, ...] = ()
     """Other bots of its namespace that ask for a symbol it asks for, on the same account."""
+    account_bots: tuple[Raw, ...] = ()
+    """Every bot on the account, where its capital is limited."""
     account_pods: tuple[Raw, ...] = ()
-    """Pods of any bot that trade on the same account."""
+    """Pods of any bot that trade a symbol it asks for, on the same account."""
     children: Mapping[str, Raw] | None = None
     """Its children as observed, by kind: each kind has at most one."""
     pods: tuple[Raw, ...] = ()
@@ -107,6 +117,20 @@ class AccountSnapshot:
     """Whether a bot's pod was not asked yet by this process."""
 
 
+@dataclass(frozen=True)
+class GateSnapshot:
+    """What is known of one PromotionGate and the bots that name it."""
+
+    gate: Raw
+    now: datetime
+    bots: tuple[Raw, ...] = ()
+
+
+def gate_of(bot: Raw) -> str:
+    """The PromotionGate the bot names, or an empty string."""
+    return text(bot, "spec", "gateRef", "name")
+
+
 def parse_bot_spec(bot: Raw) -> TradingBotSpec | InvalidSpec:
     """The bot's spec as a model, or why it is none."""
     try:
@@ -119,6 +143,14 @@ def parse_account_spec(account: Raw) -> BrokerAccountSpec | InvalidSpec:
     """The account's spec as a model, or why it is none."""
     try:
         return BrokerAccountSpec.model_validate(mapping(account, "spec"))
+    except ValidationError as error:
+        return InvalidSpec(_first_errors(error))
+
+
+def parse_gate_spec(gate: Raw) -> PromotionGateSpec | InvalidSpec:
+    """The gate's spec as a model, or why it is none."""
+    try:
+        return PromotionGateSpec.model_validate(mapping(gate, "spec"))
     except ValidationError as error:
         return InvalidSpec(_first_errors(error))
 

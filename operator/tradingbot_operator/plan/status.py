@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from tradingbot_api import Mode, TradingBotStatus
-from tradingbot_operator.plan.conditions import conditions, parse_timestamp, timestamp
+from tradingbot_operator.plan.conditions import Verdict, conditions, parse_timestamp, timestamp
 from tradingbot_operator.plan.objects import Raw, generation_of, mapping, text
 from tradingbot_operator.plan.snapshot import FIGURES_INTERVAL
 from tradingbot_operator.plan.verdicts import (
     View,
+    capital_exceeded,
+    deleting,
     kill_in_force,
     killed,
     live_authorized,
@@ -44,8 +46,11 @@ class StatusWrite:
     again_after_seconds: float | None = None
 
 
-def bot_status(view: View, image: str | None) -> Document:
-    """The whole status of a bot, as server-side apply wants it: what is absent is removed."""
+def bot_status(view: View, image: str | None, storage: Verdict | None = None) -> Document:
+    """The whole status of a bot, as server-side apply wants it: what is absent is removed.
+
+    `storage` is the condition on the volume's size, where there is anything to say.
+    """
     verdicts = (
         ready(view),
         reconciled(view),
@@ -53,15 +58,19 @@ def bot_status(view: View, image: str | None) -> Document:
         killed(view),
         paused(view),
         symbol_conflict(view),
+        view.policies,
+        capital_exceeded(view),
+        storage,
+        deleting(view),
     )
     status = TradingBotStatus(
         observed_generation=generation_of(view.bot),
         effective_mode=Mode.PAPER,
         image=image,
         kill=kill_in_force(view),
-        conditions=conditions(view.bot, verdicts, view.now),
+        conditions=conditions(view.bot, (verdict for verdict in verdicts if verdict is not None), view.now),
     )
-    return {**document(status), **_figures(view)}
+    return {**document(status), **figures(view)}
 
 
 def document(status: TradingBotStatus) -> Document:
@@ -70,11 +79,12 @@ def document(status: TradingBotStatus) -> Document:
     return {key: value for key, value in dumped.items() if value != []}
 
 
-def _figures(view: View) -> Document:
+def figures(view: View) -> Document:
+    """The figures of the bot's last report, or those of the stored status where this process has none."""
     if view.answer is None:
         return _stored_figures(view)
     report = view.answer.report
-    figures = TradingBotStatus(
+    reported = TradingBotStatus(
         trading_state=report.trading_state,
         account=report.account,
         positions=report.positions,
@@ -84,7 +94,7 @@ def _figures(view: View) -> Document:
         last_reconciliation=report.last_reconciliation,
         reported_at=timestamp(view.answer.read_at),
     )
-    return {key: value for key, value in document(figures).items() if key in (*_FIGURES, "tradingState")}
+    return {key: value for key, value in document(reported).items() if key in (*_FIGURES, "tradingState")}
 
 
 def _stored_figures(view: View) -> Document:

@@ -15,14 +15,18 @@ from tradingbot_operator.plan.conditions import (
     true,
     unknown,
 )
-from tradingbot_operator.plan.objects import Raw, annotation, mapping, name_of, text
+from tradingbot_operator.plan.objects import Raw, annotation, is_being_deleted, mapping, name_of, text
 from tradingbot_operator.plan.pods import Cause
+from tradingbot_operator.plan.policies import NOT_READ
 from tradingbot_operator.plan.snapshot import (
     REPORT_LIFETIME,
+    InvalidSpec,
     ReportAnswer,
     Reported,
     ReportFailure,
     ReportPending,
+    gate_of,
+    parse_gate_spec,
 )
 from tradingbot_operator.plan.symbols import Overlap
 
@@ -32,6 +36,9 @@ LIVE_AUTHORIZED = "LiveAuthorized"
 KILLED = "Killed"
 PAUSED = "Paused"
 SYMBOL_CONFLICT = "SymbolConflict"
+CAPITAL_EXCEEDED = "CapitalExceeded"
+STORAGE_GROWN = "StorageGrown"
+DELETING = "Deleting"
 FOREIGN_REPORT = "ForeignReport"
 
 
@@ -47,6 +54,13 @@ class View:
     reported: Reported
     conflicts: tuple[Overlap, ...] = ()
     awaited: tuple[Overlap, ...] = ()
+    gate: Raw | None = None
+    """The PromotionGate it names."""
+    policies: Verdict = NOT_READ
+    shortage: str | None = None
+    """What the account's capital lacks for this bot; empty where it has room, None where it has no limit."""
+    deleting: Cause | None = None
+    """What a deletion waits for; None while the bot is not being deleted."""
 
     @property
     def answer(self) -> ReportAnswer | None:
@@ -126,7 +140,7 @@ def killed(view: View) -> Verdict:
         head = f"killed{why}; the annotation is gone, the kill stays until the bot says it is released"
     reason, progress = _kill_progress(kill)
     if view.fresh is None and reason == "KillRequested":
-        cause = view.obstacle or _no_report(view)
+        cause = view.obstacle or no_report(view)
         progress = f"nobody has confirmed it: {cause.reason}: {cause.message}"
     return true(KILLED, reason, f"{head}; {progress}")
 
@@ -157,14 +171,22 @@ def paused(view: View) -> Verdict:
 
 
 def live_authorized(view: View) -> Verdict:
-    """LiveAuthorized: never in this release, whatever spec.mode asks for."""
-    if text(view.bot, "spec", "mode") == Mode.LIVE.value:
-        return false(
-            LIVE_AUTHORIZED,
-            "PromotionNotAvailable",
-            "mode live is requested; this release has no promotion yet, so the bot stays on paper",
-        )
-    return false(LIVE_AUTHORIZED, "NotRequested", "spec.mode is paper")
+    """LiveAuthorized: never in this release, whatever spec.mode asks for, and what is in the way."""
+    if text(view.bot, "spec", "mode") != Mode.LIVE.value:
+        return false(LIVE_AUTHORIZED, "NotRequested", "spec.mode is paper")
+    reason, why = _gate_obstacle(gate_of(view.bot), view.gate)
+    return false(LIVE_AUTHORIZED, reason, f"mode live is requested and the bot stays on paper: {why}")
+
+
+def _gate_obstacle(name: str, gate: Raw | None) -> tuple[str, str]:
+    if not name:
+        return "GateNotNamed", "name a PromotionGate in spec.gateRef"
+    if gate is None or is_being_deleted(gate):
+        return "GateNotFound", f"there is no PromotionGate {name} in the bot's namespace"
+    spec = parse_gate_spec(gate)
+    if isinstance(spec, InvalidSpec):
+        return "GateInvalid", f"this release cannot read PromotionGate {name}: {spec.message}"
+    return "GateNotEvaluated", f"PromotionGate {name} was not evaluated, which this release cannot do yet"
 
 
 def symbol_conflict(view: View) -> Verdict:
@@ -181,6 +203,24 @@ def symbol_conflict(view: View) -> Verdict:
         held = "; ".join(map(str, view.awaited))
         return false(SYMBOL_CONFLICT, "WaitingForSymbols", f"waiting for another pod to let go of {held}")
     return false(SYMBOL_CONFLICT, "NoConflict")
+
+
+def capital_exceeded(view: View) -> Verdict | None:
+    """CapitalExceeded: whether the elder bots leave no room for this one's capital; None without a limit."""
+    if view.shortage is None:
+        return None
+    if not view.shortage:
+        return false(CAPITAL_EXCEEDED, "WithinLimit")
+    return true(
+        CAPITAL_EXCEEDED,
+        "AccountCapital",
+        f"{view.shortage}: lower a capital or raise the limit; until then this bot holds no pod",
+    )
+
+
+def deleting(view: View) -> Verdict | None:
+    """Deleting: what a deletion waits for; None while the bot is not being deleted."""
+    return true(DELETING, view.deleting.reason, view.deleting.message) if view.deleting is not None else None
 
 
 def reconciled(view: View) -> Verdict:
@@ -212,6 +252,8 @@ def ready(view: View) -> Verdict:
 
 
 def _ready_but_for_a_kill(view: View) -> Verdict:
+    if view.deleting is not None:
+        return false(READY, "Deleting", f"{view.deleting.reason}: {view.deleting.message}")
     if view.obstacle is not None:
         return false(READY, view.obstacle.reason, view.obstacle.message)
     if view.pending:
@@ -219,7 +261,7 @@ def _ready_but_for_a_kill(view: View) -> Verdict:
         return before if before is not None else false(READY, "Starting", "waiting for the bot's first report")
     report = view.fresh
     if report is None:
-        cause = _no_report(view)
+        cause = no_report(view)
         return false(READY, cause.reason, cause.message)
     if not report.ready:
         return false(READY, report.reason or "Starting", report.message or "the bot is not ready yet")
@@ -235,7 +277,8 @@ def _what_it_does(view: View, report: RuntimeReport) -> tuple[str, str]:
     return report.reason or report.trading_state.value, report.message
 
 
-def _no_report(view: View) -> Cause:
+def no_report(view: View) -> Cause:
+    """Why nothing is known of the bot now."""
     failure = view.reported if isinstance(view.reported, ReportFailure) else None
     if failure is not None and failure.reason == FOREIGN_REPORT:
         return Cause(failure.reason, failure.message)

@@ -305,8 +305,8 @@ def held(qty: str, symbol: str = "AAPL") -> Recovered:
     return Recovered(fills=(Fill("x", 1, symbol, Decimal(qty), Decimal(100), OPEN),))
 
 
-def connected(recovered: Recovered) -> Desk:
-    desk = Desk(recovered)
+def connected(recovered: Recovered, **config: Any) -> Desk:
+    desk = Desk(recovered, **config)
     desk.tell(seen.ClockRead(a_clock()))
     desk.tell(seen.StreamConnected())
     return desk
@@ -554,6 +554,58 @@ def test_a_deleted_bot_does_with_its_orders_what_it_was_told(policy: str, cancel
     assert desk.tell(seen.BotDeleted()) == []
     assert desk.report().reason == "Deleted"
     desk.tell(seen.SnapshotTaken(a_snapshot(orders=[a_word(order, "canceled")])))
+
+
+def test_a_deletion_is_confirmed_only_by_books_that_were_asked_for_after_it() -> None:
+    desk = Desk(onDelete="CancelOrders").ready()
+    (order,) = [command.order for command in of(do.SubmitOrder, desk.bar(RISING))]
+    desk.tell(seen.SubmitAcknowledged(a_word(order, "new")))
+    assert desk.report().deletion is None
+    before = at(desk.second, desk.minute).machine
+    desk.tell(seen.BotDeleted())
+    desk.tell(seen.TradeUpdate("canceled", a_word(order, "canceled")))
+    desk.tell(seen.SnapshotTaken(a_snapshot(), asked_at=before))
+    deletion = desk.report().deletion
+    assert deletion is not None
+    assert (deletion.on_delete, deletion.orders_cancelled_at) == ("CancelOrders", None)
+    desk.tell(seen.SnapshotTaken(a_snapshot()))
+    confirmed = desk.report().deletion
+    assert confirmed is not None and confirmed.orders_cancelled_at is not None
+    assert (confirmed.open_orders, confirmed.flat_at) == (0, None)
+
+
+def test_an_order_nobody_is_sure_of_is_not_cancelled_for_a_deletion() -> None:
+    desk, order = doubtful()
+    desk.tell(seen.SubmitInDoubt(order.client_order_id, "timeout"))
+    desk.tell(seen.BotDeleted())
+    desk.tell(seen.SnapshotTaken(a_snapshot()))
+    deletion = desk.report().deletion
+    assert deletion is not None and deletion.orders_cancelled_at is None
+
+
+def test_a_killed_bot_whose_deletion_says_flatten_is_flattened() -> None:
+    desk = connected(held("19"), onDelete="Flatten")
+    books = a_snapshot([a_position("AAPL", "19")])
+    desk.tell(seen.SnapshotTaken(books))
+    desk.tell(seen.KillSeen("stop", "TradingBot"))
+    assert of(do.ClosePosition, desk.tell(seen.SnapshotTaken(books))) == []
+    desk.tell(seen.BotDeleted())
+    assert of(do.ClosePosition, desk.tell(seen.SnapshotTaken(books))) == [do.ClosePosition("AAPL", "19")]
+    deletion = desk.report().deletion
+    assert deletion is not None and (deletion.flat_at, deletion.open_positions) == (None, 1)
+    desk.tell(seen.SnapshotTaken(a_snapshot()))
+    report = desk.report()
+    assert report.deletion is not None and report.deletion.flat_at is not None
+    assert report.kill is not None and report.kill.flat_at is None
+
+
+def test_a_bot_that_is_deleted_and_keeps_its_orders_confirms_nothing() -> None:
+    desk = Desk(onDelete="Keep").ready()
+    desk.tell(seen.BotDeleted())
+    desk.tell(seen.SnapshotTaken(a_snapshot()))
+    deletion = desk.report().deletion
+    assert deletion is not None
+    assert (deletion.on_delete, deletion.orders_cancelled_at) == ("Keep", None)
 
 
 # ---------------------------------------------------------------- control plane, breaker, account

@@ -7,6 +7,7 @@ from typer.testing import CliRunner
 
 from tradingbot_operator import app, logs
 from tradingbot_operator.cli import cli
+from tradingbot_operator.cluster.crd_versions import CrdsTooNewError
 from tradingbot_operator.settings import Settings
 
 RUN = ["run", "--runtime-image", "image:1"]
@@ -30,7 +31,7 @@ def invoke(*arguments: str, env: dict[str, str] | None = None) -> Any:
 
 def test_help_says_what_it_does_and_every_option() -> None:
     text = invoke("run", "--help", env={"COLUMNS": "200", "NO_COLOR": "1"}).output
-    for option in ("--runtime-image", "--namespace", "--standalone", "--resync-seconds", "--report-poll-seconds"):
+    for option in ("--runtime-image", "--namespace", "--standalone", "--leader-elect", "--report-poll-seconds"):
         assert option in text
     assert "TRADINGBOT_OPERATOR_<OPTION>" in text
 
@@ -44,6 +45,24 @@ def test_options_reach_the_operator(started: list[Settings]) -> None:
     assert result.exit_code == 0, result.output
     (settings,) = started
     assert (settings.namespaces, settings.log_level, settings.metrics_port) == (("a", "b"), "DEBUG", 9)
+
+
+def test_a_replica_has_a_name_of_its_own_with_each_start(started: list[Settings]) -> None:
+    for _ in range(2):
+        env = {"POD_NAME": "operator-0"}
+        assert invoke(*RUN, "-A", "--leader-elect", "--lease-namespace", "system", env=env).exit_code == 0
+    first, second = (settings.election for settings in started)
+    assert first is not None and second is not None
+    assert (first.namespace, first.name) == ("system", "tradingbot-operator")
+    assert first.identity.startswith("operator-0_") and first.identity != second.identity
+
+
+def test_newer_crds_have_an_exit_code_of_their_own(monkeypatch: pytest.MonkeyPatch, started: list[Settings]) -> None:
+    async def refuse(_: Settings) -> None:
+        raise CrdsTooNewError("newer")
+
+    monkeypatch.setattr(app, "run", refuse)
+    assert invoke(*RUN, "-A", "--standalone").exit_code == 78
 
 
 def test_the_environment_is_as_good(started: list[Settings]) -> None:
@@ -61,7 +80,9 @@ def test_the_environment_is_as_good(started: list[Settings]) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["-A"], "--standalone is needed"),
+        (["-A"], "either --leader-elect, or --standalone"),
+        (["-A", "--standalone", "--leader-elect"], "either --leader-elect, or --standalone"),
+        (["-A", "--leader-elect"], "--lease-namespace is needed outside of a cluster"),
         (["--standalone"], "say which bots"),
         (["--standalone", "-A", "-n", "x"], "say which bots"),
     ],

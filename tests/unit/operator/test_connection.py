@@ -6,9 +6,12 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+import structlog
+import yaml
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 from kubernetes.aio.client.configuration import Configuration
+from prometheus_client import REGISTRY
 
 from tradingbot_operator.cluster import connection as module
 from tradingbot_operator.cluster.apply import Applier
@@ -22,6 +25,7 @@ from tradingbot_operator.cluster.connection import (
 )
 from tradingbot_operator.cluster.events import EventRecorder
 from tradingbot_operator.cluster.resources import RESOURCES
+from tradingbot_operator.cluster.write_gate import NotLeadingError, WriteGate
 from tradingbot_operator.plan import EventNote
 from unit.operator.world import NOW, a_bot, plan
 
@@ -34,15 +38,20 @@ class Api:
     def __init__(self) -> None:
         self.answers: list[tuple[int, Any]] = [(200, {})]
         self.requests: list[tuple[str, str, dict[str, str], Any]] = []
+        self.user_agents: list[str] = []
+        self.headers: dict[str, str] = {}
 
     async def handle(self, request: web.Request) -> web.Response:
         body = await request.read()
         sent = json.loads(body) if body else None
+        self.user_agents.append(request.headers["User-Agent"])
         self.requests.append((request.method, request.path, dict(request.query), sent))
         status, answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         if answer == "hang":
             await asyncio.sleep(30)
-        return web.Response(status=status, text=answer if isinstance(answer, str) else json.dumps(answer))
+        return web.Response(
+            status=status, text=answer if isinstance(answer, str) else json.dumps(answer), headers=self.headers
+        )
 
     @property
     def methods(self) -> list[str]:
@@ -88,6 +97,21 @@ async def test_a_code_has_a_meaning(connection: Connection, api: Api, status: in
     assert (raised.value.message, raised.value.code) == ("because", status)
 
 
+@pytest.mark.parametrize("words", ["failed to create typed patch object (a/b)", "failed to convert new object (a/b)"])
+async def test_a_field_of_the_wrong_type_is_refused_whatever_its_code(
+    connection: Connection, api: Api, words: str
+) -> None:
+    api.answers = [(500, {"message": f"{words}: expected map"})]
+    with pytest.raises(RefusedError):
+        await connection.get(PODS, "demo", "x")
+
+
+async def test_an_apply_is_read_the_same_by_yaml(connection: Connection) -> None:
+    said = "\U0001f525 \u0085 \u2028 \ufeff \\ud83d \x7f é"
+    body = module._as_yaml({"metadata": {"annotations": {"why": said}}})
+    assert yaml.safe_load(body) == {"metadata": {"annotations": {"why": said}}}
+
+
 async def test_a_namespace_that_ends_is_as_good_as_gone(connection: Connection, api: Api) -> None:
     api.answers = [(403, {"details": {"causes": [{"reason": "NamespaceTerminating"}]}})]
     with pytest.raises(NotFoundError):
@@ -99,6 +123,65 @@ async def test_how_long_to_wait_is_passed_on(connection: Connection, api: Api) -
     with pytest.raises(UnavailableError) as raised:
         await connection.get(PODS, "demo", "x")
     assert raised.value.retry_after_seconds == 7
+
+
+async def test_a_429_without_a_body_says_how_long_to_wait_in_its_header(connection: Connection, api: Api) -> None:
+    api.answers, api.headers = [(429, "Too many requests")], {"Retry-After": "3"}
+    with pytest.raises(UnavailableError) as raised:
+        await connection.get(PODS, "demo", "x")
+    assert raised.value.retry_after_seconds == 3
+
+
+async def test_a_429_pauses_the_writes_of_everyone(api: Api, connection: Connection) -> None:
+    clock = 0.0
+    gate = WriteGate(writes_per_second=100, clock=lambda: clock)
+    gated = Connection(connection.configuration, gate)
+    api.answers = [(429, {"details": {"retryAfterSeconds": 30}})]
+    with pytest.raises(UnavailableError):
+        await gated.get(PODS, "demo", "x")
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.05):
+            await gated.create(PODS, "demo", {})
+    assert api.methods == ["GET"]
+    await gated.close()
+
+
+async def test_a_write_that_the_lease_does_not_cover_is_never_sent(api: Api, connection: Connection) -> None:
+    gate = WriteGate(writes_per_second=100, clock=lambda: 0.0, may_write=lambda: False)
+    gated = Connection(connection.configuration, gate)
+    await gated.get(PODS, "demo", "x")
+    for write in (
+        gated.create(PODS, "demo", {}),
+        gated.delete(PODS, "demo", "x", uid="u"),
+        gated.replace(PODS, "demo", "x", {}),
+        gated.merge(PODS, "demo", "x", {}, manager="m"),
+        gated.apply(PODS, {"metadata": {"namespace": "demo", "name": "x"}}, manager="m"),
+    ):
+        with pytest.raises(NotLeadingError):
+            await write
+    assert api.methods == ["GET"]
+    await gated.close()
+
+
+async def test_a_request_says_which_look_it_belongs_to(connection: Connection, api: Api) -> None:
+    await connection.get(PODS, "demo", "x")
+    with structlog.contextvars.bound_contextvars(reconcile="abc-1"):
+        await connection.get(PODS, "demo", "x")
+    first, second = api.user_agents
+    assert first.startswith("tradingbot-operator/") and second == f"{first} reconcile/abc-1"
+
+
+async def test_calls_are_counted_by_what_they_were_about(connection: Connection) -> None:
+    before = calls("pods"), calls("deployments")
+    await connection.get(PODS, "demo", "x")
+    await connection.list(PODS)
+    await connection.list(RESOURCES["StatefulSet"], namespace="demo")
+    assert (calls("pods") - before[0], calls("deployments") - before[1]) == (2, 0)
+
+
+def calls(plural: str) -> float:
+    labels = {"verb": "GET", "resource": plural, "code": "200"}
+    return REGISTRY.get_sample_value("tradingbot_operator_api_calls_total", labels) or 0.0
 
 
 async def test_an_answer_that_is_no_json_still_has_a_message(connection: Connection, api: Api) -> None:
@@ -154,19 +237,21 @@ async def test_a_child_that_is_as_asked_is_not_written(connection: Connection, a
     assert not applied.written and api.requests == []
 
 
-async def test_a_child_that_nobody_saw_is_looked_for_before_it_is_made(connection: Connection, api: Api) -> None:
+async def test_a_child_that_nobody_saw_is_made_and_nothing_is_read(connection: Connection, api: Api) -> None:
     child = a_child()
-    api.answers = [(404, {}), (201, stored(child))]
+    api.answers = [(201, stored(child))]
     applied = await Applier(connection).apply(child, None)
-    assert applied.written and api.methods == ["GET", "PATCH"]
-    assert "uid" not in api.requests[1][3]["metadata"]
+    assert applied.written and api.methods == ["PATCH"]
+    assert "uid" not in api.requests[0][3]["metadata"]
 
 
-async def test_an_object_that_turns_up_is_not_overwritten(connection: Connection, api: Api) -> None:
-    child = a_child()
-    api.answers = [(200, {"metadata": {"uid": "somebody's"}})]
-    applied = await Applier(connection).apply(child, None)
-    assert applied.unexpected and not applied.written and api.methods == ["GET"]
+async def test_an_object_that_nobody_saw_is_a_conflict(connection: Connection, api: Api) -> None:
+    api.answers = [(409, {"message": "the object has been modified"})]
+    with pytest.raises(ConflictError):
+        await Applier(connection).apply(a_child(), None)
+    # No stored object has this version: it makes one, or it is refused.
+    assert api.requests[0][3]["metadata"]["resourceVersion"] == "1"
+    assert api.methods == ["PATCH"]
 
 
 async def test_drift_is_applied_to_this_very_object(connection: Connection, api: Api) -> None:
@@ -174,8 +259,9 @@ async def test_drift_is_applied_to_this_very_object(connection: Connection, api:
     api.answers = [(200, stored(child, "8"))]
     applied = await Applier(connection).apply(child, stored(child, data={"bot.yaml": "other"}))
     assert applied.written and api.methods == ["PATCH"]
-    assert api.requests[0][2] == {"fieldManager": "tradingbot-operator", "force": "true"}
-    assert api.requests[0][3]["metadata"]["uid"] == "u"
+    assert api.requests[0][2] == {"fieldManager": "tradingbot-operator", "force": "true", "timeout": "5s"}
+    sent = api.requests[0][3]["metadata"]
+    assert (sent["uid"], sent["resourceVersion"]) == ("u", "7")
 
 
 async def test_drift_that_comes_back_is_not_fought(connection: Connection, api: Api) -> None:

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tradingbot_operator.cluster.drift import drift, quantity
+from tradingbot_operator.cluster.drift import drift
+from tradingbot_operator.plan.quantities import quantity
 
 SAME: list[tuple[Any, Any]] = [
     ({"a": 1}, {"a": 1, "filled": "in"}),

@@ -19,7 +19,7 @@ from unit.operator.world import (
     plan,
 )
 
-ALL = ["ServiceAccount", "Role", "RoleBinding", "Service", "ConfigMap", "StatefulSet"]
+ALL = ["ServiceAccount", "Role", "RoleBinding", "Service", "NetworkPolicy", "ConfigMap", "StatefulSet"]
 
 
 def pod_spec(bot: Any = None, **changes: Any) -> dict[str, Any]:
@@ -31,7 +31,7 @@ def config(bot: Any = None, **changes: Any) -> RuntimeConfig:
     return RuntimeConfig.model_validate(yaml.safe_load(text))
 
 
-def test_a_bot_has_six_children_that_carry_its_name_and_belong_to_it() -> None:
+def test_a_bot_has_seven_children_that_carry_its_name_and_belong_to_it() -> None:
     applied = plan().apply
     assert [entry.kind for entry in applied] == ALL
     for entry in applied:
@@ -182,7 +182,6 @@ def test_a_volume_that_exists_keeps_its_size_because_a_claim_template_cannot_cha
     wanted = plan(a_bot(storage={"size": "5Gi"}), children={"StatefulSet": observed})
     (template,) = child(wanted, "StatefulSet")["spec"]["volumeClaimTemplates"]
     assert template["spec"]["resources"]["requests"]["storage"] == "1Gi"
-    assert "StorageSizeKept" in [note.reason for note in wanted.events]
 
 
 def test_a_changed_config_is_a_changed_pod_template_and_nothing_else_is() -> None:
@@ -193,6 +192,9 @@ def test_a_changed_config_is_a_changed_pod_template_and_nothing_else_is() -> Non
     assert digest(a_bot(capital="10001")) != digest(a_bot())
     assert digest(a_bot(paused=True)) == digest(a_bot())
     assert digest(a_bot(annotations={"tradingbots.dev/kill": "now"})) == digest(a_bot())
+    assert digest(a_bot(storage={"size": "5Gi", "reclaim": "Delete"})) == digest(a_bot())
+    live = a_bot(mode="live", gateRef={"name": "g"}, accounts={"paper": "sim", "live": "real"})
+    assert digest(live) == digest(a_bot())
 
 
 def test_a_bot_may_read_itself_and_its_account_by_name() -> None:

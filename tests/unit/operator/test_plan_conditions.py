@@ -285,7 +285,7 @@ def test_until_a_pod_was_asked_the_stored_conditions_hold() -> None:
 def test_live_is_never_authorized_and_says_why() -> None:
     assert said(plan(), "LiveAuthorized") == ("False", "NotRequested")
     live = plan(a_bot(mode="live", gateRef={"name": "g"}, accounts={"paper": "sim", "live": "real"}))
-    assert said(live, "LiveAuthorized") == ("False", "PromotionNotAvailable")
+    assert said(live, "LiveAuthorized") == ("False", "GateNotFound")
     assert "stays on paper" in condition(live, "LiveAuthorized")["message"]
     assert live.status is not None and live.status["effectiveMode"] == "paper"
 

@@ -2,8 +2,10 @@
 
 from typing import Any
 
+import pytest
+
 from tradingbot_operator.plan.objects import ObjectKey, Raw
-from tradingbot_operator.routing import Look, affected
+from tradingbot_operator.routing import affected, is_urgent
 from tradingbot_operator.store import ACCOUNT, BOT, POD, Store
 from unit.operator.world import a_bot, a_pod, a_stateful_set, an_account
 
@@ -16,7 +18,7 @@ def a_store(*bots: Raw) -> Store:
 
 
 def looks(store: Store, kind: str, before: Raw | None, after: Raw | None) -> set[str]:
-    return {f"{look.key.kind}/{look.key.name}" for look in affected(store, kind, before, after)}
+    return {f"{key.kind}/{key.name}" for key in affected(store, kind, before, after)}
 
 
 def changed(raw: Raw, **metadata: Any) -> Raw:
@@ -47,13 +49,17 @@ def test_a_status_concerns_only_the_bot_itself() -> None:
     assert looks(store, BOT, bot, {**bot, "status": {"image": "x"}}) == {"TradingBot/momentum"}
 
 
-def test_a_kill_is_urgent_once() -> None:
-    bot, killed = a_bot(), a_bot(annotations={"tradingbots.dev/kill": ""})
-    key = ObjectKey(BOT, "demo", "momentum")
-    store = a_store(bot)
-    assert Look(key, urgent=True) in set(affected(store, BOT, bot, killed))
-    assert Look(key, urgent=True) in set(affected(store, BOT, None, killed))
-    assert Look(key, urgent=False) in set(affected(store, BOT, killed, killed))
+@pytest.mark.parametrize("accounts", [{"paper": "sim"}, {"paper": "other", "live": "sim"}])
+def test_what_a_kill_is_asked_for_is_urgent(accounts: dict[str, str]) -> None:
+    bot, account = ObjectKey(BOT, "demo", "momentum"), ObjectKey(ACCOUNT, "demo", "sim")
+    store = a_store(a_bot(accounts=accounts))
+    store.put(ACCOUNT, an_account())
+    assert not is_urgent(store, bot) and not is_urgent(store, account)
+    store = a_store(a_bot(accounts=accounts, annotations={"tradingbots.dev/kill": ""}))
+    assert is_urgent(store, bot) and not is_urgent(store, account)
+    store = a_store(a_bot(accounts=accounts))
+    store.put(ACCOUNT, an_account(annotations={"tradingbots.dev/kill": "now"}))
+    assert is_urgent(store, bot) and is_urgent(store, account)
 
 
 def test_an_account_concerns_its_bots_but_its_status_does_not() -> None:
@@ -63,7 +69,7 @@ def test_an_account_concerns_its_bots_but_its_status_does_not() -> None:
     assert looks(store, ACCOUNT, account, None) == {"BrokerAccount/sim", "TradingBot/momentum"}
     assert looks(store, ACCOUNT, account, {**account, "status": {}}) == {"BrokerAccount/sim"}
     killed = an_account(annotations={"tradingbots.dev/kill": "now"})
-    assert {look.urgent for look in affected(store, ACCOUNT, account, killed) if look.key.kind == BOT} == {True}
+    assert looks(store, ACCOUNT, account, killed) == {"BrokerAccount/sim", "TradingBot/momentum"}
 
 
 def test_a_child_concerns_its_bot_even_when_its_label_was_taken() -> None:

@@ -6,9 +6,10 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from tradingbot_operator.plan.objects import ObjectKey, Raw, uid_of
+from tradingbot_api.group import SYMBOLS_ANNOTATION
+from tradingbot_operator.plan.objects import ObjectKey, Raw, annotation, uid_of
 from tradingbot_operator.plan.symbols import account_of, accounts_of, symbols_of
-from tradingbot_operator.store import ACCOUNT, BOT, POD, Store
+from tradingbot_operator.store import ACCOUNT, BOT, CLAIM, POD, Store
 from unit.operator.world import a_bot, a_claim, a_pod, an_account
 
 NAMES = st.sampled_from(["a", "b", "c"])
@@ -18,6 +19,10 @@ SYMBOLS = st.lists(st.sampled_from(["AAPL", "MSFT"]), unique=True, max_size=2)
 
 def versioned(raw: Raw, version: int | str, **metadata: Any) -> Raw:
     return {**raw, "metadata": {**raw["metadata"], "resourceVersion": str(version), **metadata}}
+
+
+def traded_by(pod: Raw) -> list[str]:
+    return (annotation(pod, SYMBOLS_ANNOTATION) or "").split(",")
 
 
 class StoreMachine(RuleBasedStateMachine):
@@ -68,7 +73,7 @@ class StoreMachine(RuleBasedStateMachine):
         assert self.store.remove(ObjectKey(BOT, "demo", name), uid="of-another") is None
 
     def known(self) -> dict[ObjectKey, Raw | None]:
-        keys = self.store.keys()
+        keys = (key for kind in (BOT, ACCOUNT, POD, CLAIM) for key in self.store.keys(kind))
         return {key: self.store.get(key) for key in keys}
 
     @invariant()
@@ -88,7 +93,10 @@ class StoreMachine(RuleBasedStateMachine):
                 )
                 assert self.store.bots_claiming("demo", account, [symbol]) == claiming
         pods = sorted(key for key in self.model if key.kind == POD)
-        assert self.store.pods_on_account("demo", "sim") == pods
+        for symbol in ("AAPL", "MSFT"):
+            trading = [key for key in pods if symbol in traded_by(self.model[key])]
+            assert self.store.pods_trading("demo", "sim", [symbol]) == trading
+            assert self.store.pods_trading("demo", "another", [symbol]) == []
         for name in ("a", "b", "c"):
             children = self.store.children(ObjectKey(BOT, "demo", name))
             assert [key for key in children if key.kind == POD] == [k for k in pods if k.name == f"{name}-bot-0"]

@@ -1,0 +1,89 @@
+"""The subject of a promotion: everything that, if it changed, would make the evidence be about something else.
+
+One digest over named inputs. Must never leave an input out because it is missing: unknown is a value of its own.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from pydantic import BaseModel
+
+from tradingbot_api import BrokerAccountSpec, PromotionGateSpec, TradingBotSpec
+
+UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What evidence, approvals and a grant are about."""
+
+    uid: str
+    """UID of the TradingBot."""
+    image: str
+    """Digest of the image the kubelet runs, or `unknown` while no pod has run."""
+    paper_account: str
+    live_account: str
+    live_provider: str
+    inputs: Mapping[str, str]
+    """sha256 of each input by the name of the field it comes from, sorted by name."""
+
+    @property
+    def digest(self) -> str:
+        """sha256 over all inputs."""
+        return _sha256(dict(sorted(self.inputs.items())))
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the image is known: without it nothing can be said to be about this subject."""
+        return self.image != UNKNOWN
+
+
+def subject_of(
+    uid: str,
+    spec: TradingBotSpec,
+    gate: PromotionGateSpec,
+    live_account: BrokerAccountSpec | None,
+    *,
+    image: str | None,
+    kill_epoch: int,
+) -> Subject:
+    """The subject of a bot. `image` is the digest the kubelet reports, `kill_epoch` counts the bot's kills."""
+    document = spec.model_dump(mode="json", by_alias=True)
+    live = spec.accounts.live or ""
+    parts: dict[str, object] = {
+        "image": image or UNKNOWN,
+        "strategy": document["strategy"],
+        "symbols": sorted(document["symbols"]),
+        "timeframe": document["timeframe"],
+        "capital": document["capital"],
+        "risk": document["risk"],
+        "execution": document["execution"],
+        "accounts.live": {"name": live, "account": _account(live_account)},
+        "gate": gate.model_dump(mode="json", by_alias=True),
+        "killEpoch": kill_epoch,
+    }
+    return Subject(
+        uid=uid,
+        image=image or UNKNOWN,
+        paper_account=spec.accounts.paper,
+        live_account=live,
+        live_provider=live_account.provider.value if live_account is not None else UNKNOWN,
+        inputs={name: _sha256(part) for name, part in parts.items()},
+    )
+
+
+def changed_inputs(before: Mapping[str, str], now: Mapping[str, str]) -> tuple[str, ...]:
+    """Names of the inputs that differ, sorted."""
+    return tuple(name for name in sorted({*before, *now}) if before.get(name) != now.get(name))
+
+
+def _account(spec: BrokerAccountSpec | None) -> object:
+    # Not its limits: the account's owner may tighten them at any time without voiding anybody's evidence.
+    return spec.model_dump(mode="json", by_alias=True, exclude={"limits"}) if isinstance(spec, BaseModel) else UNKNOWN
+
+
+def _sha256(part: object) -> str:
+    text = json.dumps(part, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()
