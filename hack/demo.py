@@ -33,6 +33,7 @@ SIMULATOR_NAMESPACE = "alpaca-simulator"
 NAMESPACE = "demo"
 NAMESPACES = (OPERATOR_NAMESPACE, SIMULATOR_NAMESPACE, NAMESPACE)
 BOT = "momentum"
+SKIP_CANCEL = "tradingbots.dev/skip-cancel-on-delete"
 BOTS = "tradingbots.tradingbots.dev"
 IMAGE_ANNOTATION = "tradingbots.dev/demo-image"
 """On what runs an image of ours: which one, so that a new image under the old name is noticed."""
@@ -414,7 +415,7 @@ class Demo:
     def remove(self) -> None:
         """Bots first, while the operator and the broker are there; then everything of the demo."""
         if self.kubectl.get("crd", BOTS):
-            self.kubectl("delete", "bots", "--all", "-n", NAMESPACE, "--timeout=60s", limit_seconds=70)
+            self._delete_bots("--all")
         for namespace in (NAMESPACE, SIMULATOR_NAMESPACE):
             arguments = ("delete", "namespace", namespace, "--ignore-not-found", "--timeout=120s")
             self.kubectl(*arguments, limit_seconds=130)
@@ -436,9 +437,20 @@ class Demo:
         return any(thing["metadata"]["namespace"] != NAMESPACE for thing in found)
 
     def _remove_bot(self) -> None:
-        self.kubectl("delete", "bot", BOT, "-n", NAMESPACE, "--timeout=60s", limit_seconds=70)
+        self._delete_bots(BOT)
         claims = ("delete", "persistentvolumeclaims", "--all", "-n", NAMESPACE, "--timeout=90s")
         self.kubectl(*claims, limit_seconds=100)
+
+    def _delete_bots(self, which: str) -> None:
+        """Gives the bots time to cancel their orders; the simulator's play money is not waited for any longer."""
+        try:
+            self.kubectl("delete", "bots", which, "-n", NAMESPACE, "--timeout=45s", limit_seconds=55)
+        except CommandFailedError:
+            tell("not confirmed by the bot yet: letting it go as docs/deletion.md has it")
+            self.kubectl("annotate", "bots", which, "-n", NAMESPACE, f"{SKIP_CANCEL}=demo", "--overwrite")
+            self.kubectl(
+                "delete", "bots", which, "-n", NAMESPACE, "--timeout=60s", "--ignore-not-found", limit_seconds=70
+            )
 
     def _say_if_there(self, kind: str, name: str, namespace: str) -> None:
         if self.kubectl.get(kind, name, "-n", namespace):

@@ -2,12 +2,14 @@
 
 from pathlib import Path
 
+import pytest
 import yaml
 from api_server import ApiServer, Json, eventually
 from operator_process import OperatorProcess
 from world import World
 
 EXAMPLE = Path(__file__).parents[2] / "manifests/examples/promotion-gate.yaml"
+SHIPPED = sorted((Path(__file__).parents[2] / "manifests/gates").glob("*.yaml"))
 NAMED = {"mode": "live", "gateRef": {"name": "standard"}, "accounts": {"paper": "sim", "live": "real"}}
 
 
@@ -36,6 +38,12 @@ def test_the_example_is_accepted_as_it_is_documented(api: ApiServer, namespace: 
     assert not answer.warning
     assert answer.document["spec"]["checks"]["averageSlippage"]["kind"] == "Blocking"
     assert [stage["maxCapital"] for stage in answer.document["spec"]["stages"]] == ["1000", "5000", "50000"]
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_every_shipped_gate_is_accepted_without_a_warning(api: ApiServer, namespace: str, path: Path) -> None:
+    answer = api.apply(yaml.safe_load(path.read_text()), namespace)
+    assert not answer.warning
 
 
 def test_a_gate_lists_its_bots_as_not_evaluated(world: World) -> None:
