@@ -24,6 +24,7 @@ from tradingbot_operator.cluster.connection import (
     UnavailableError,
 )
 from tradingbot_operator.cluster.events import EventRecorder
+from tradingbot_operator.cluster.ownership import as_applied
 from tradingbot_operator.cluster.resources import RESOURCES
 from tradingbot_operator.cluster.write_gate import NotLeadingError, WriteGate
 from tradingbot_operator.plan import EventNote
@@ -241,27 +242,75 @@ async def test_a_child_that_nobody_saw_is_made_and_nothing_is_read(connection: C
     child = a_child()
     api.answers = [(201, stored(child))]
     applied = await Applier(connection).apply(child, None)
-    assert applied.written and api.methods == ["PATCH"]
-    assert "uid" not in api.requests[0][3]["metadata"]
+    assert applied.written and api.methods == ["POST"]
+    # A field that nobody knows is refused, as an apply refuses it, instead of being dropped in silence.
+    assert api.requests[0][2] == {
+        "fieldManager": "tradingbot-operator",
+        "fieldValidation": "Strict",
+        "timeout": "5s",
+    }
+    assert api.requests[0][3] == child.manifest
 
 
 async def test_an_object_that_nobody_saw_is_a_conflict(connection: Connection, api: Api) -> None:
-    api.answers = [(409, {"message": "the object has been modified"})]
+    api.answers = [(409, {"message": "it already exists"})]
     with pytest.raises(ConflictError):
         await Applier(connection).apply(a_child(), None)
-    # No stored object has this version: it makes one, or it is refused.
-    assert api.requests[0][3]["metadata"]["resourceVersion"] == "1"
-    assert api.methods == ["PATCH"]
+    assert api.methods == ["POST"]
 
 
 async def test_drift_is_applied_to_this_very_object(connection: Connection, api: Api) -> None:
     child = a_child()
-    api.answers = [(200, stored(child, "8"))]
+    api.answers = [(200, stored(child, "7")), (200, stored(child, "8"))]
     applied = await Applier(connection).apply(child, stored(child, data={"bot.yaml": "other"}))
-    assert applied.written and api.methods == ["PATCH"]
-    assert api.requests[0][2] == {"fieldManager": "tradingbot-operator", "force": "true", "timeout": "5s"}
-    sent = api.requests[0][3]["metadata"]
+    assert applied.written and api.methods == ["GET", "PATCH"]
+    assert api.requests[1][2] == {"fieldManager": "tradingbot-operator", "force": "true", "timeout": "5s"}
+    sent = api.requests[1][3]["metadata"]
     assert (sent["uid"], sent["resourceVersion"]) == ("u", "7")
+
+
+async def test_what_is_not_what_was_seen_is_not_applied(connection: Connection, api: Api) -> None:
+    child = a_child()
+    api.answers = [(200, stored(child, "8"))]
+    with pytest.raises(ConflictError):
+        await Applier(connection).apply(child, stored(child, "7", data={"bot.yaml": "other"}))
+    assert api.methods == ["GET"]
+
+
+async def test_what_we_created_is_ours_by_apply_before_it_is_applied(connection: Connection, api: Api) -> None:
+    child = a_child()
+    created = stored(child, "7")
+    created["metadata"]["managedFields"] = [managed("Update", {"f:data": {"f:bot.yaml": {}}})]
+    api.answers = [(200, created), (200, stored(child, "8")), (200, stored(child, "9"))]
+    await Applier(connection).apply(child, stored(child, "7", data={"bot.yaml": "other"}))
+    assert api.methods == ["GET", "PATCH", "PATCH"]
+    assert api.requests[1][3] == [
+        {"op": "replace", "path": "/metadata/resourceVersion", "value": "7"},
+        {
+            "op": "replace",
+            "path": "/metadata/managedFields",
+            "value": [managed("Apply", {"f:data": {"f:bot.yaml": {}}})],
+        },
+    ]
+    assert api.requests[2][3]["metadata"]["resourceVersion"] == "8"
+
+
+def managed(operation: str, fields: dict[str, Any], manager: str = "tradingbot-operator") -> dict[str, Any]:
+    return {"manager": manager, "operation": operation, "fieldsV1": fields}
+
+
+def test_what_is_ours_by_apply_and_by_update_is_ours_by_apply_once() -> None:
+    theirs = managed("Update", {"f:spec": {"f:replicas": {}}}, manager="kubectl")
+    status = managed("Update", {"f:status": {}}) | {"subresource": "status"}
+    ours = [managed("Update", {"f:spec": {"f:a": {}, "f:b": {".": {}}}}), managed("Apply", {"f:spec": {"f:b": {}}})]
+    merged = as_applied([theirs, *ours, status])
+    assert merged == [managed("Apply", {"f:spec": {"f:a": {}, "f:b": {".": {}}}}), theirs, status]
+
+
+def test_what_is_ours_by_apply_alone_stays_as_it_is() -> None:
+    theirs = managed("Update", {"f:data": {}}, manager="kubectl")
+    assert as_applied([managed("Apply", {"f:data": {}}), theirs]) is None
+    assert as_applied([theirs]) is None and as_applied([]) is None
 
 
 async def test_drift_that_comes_back_is_not_fought(connection: Connection, api: Api) -> None:
@@ -269,10 +318,11 @@ async def test_drift_that_comes_back_is_not_fought(connection: Connection, api: 
     drifted = stored(child, "9", data={"bot.yaml": "a webhook's"})
     api.answers = [(200, drifted)]
     await applier.apply(child, drifted)
-    assert api.methods == ["PATCH", "PATCH"]
+    assert api.methods == ["GET", "PATCH", "PATCH"]
     assert not (await applier.apply(child, drifted)).written
-    assert len(api.requests) == 2
+    assert len(api.requests) == 3
     changed = {**drifted, "metadata": {**drifted["metadata"], "resourceVersion": "10"}}
+    api.answers = [(200, changed)]
     assert (await applier.apply(child, changed)).written
 
 
