@@ -1,6 +1,7 @@
 """A thousand TradingBots from empty to written, beside kube-controller-manager with a thousand Deployments.
 
-Both on the same API server, one after the other, the other one not running; the order changes with every pair.
+Both on the same API server, one after the other, the other one not running; the order changes with every pair. Both
+are spread over the same number of namespaces.
 Afterwards: the calm, a restart, and memory. Must never count the making of the objects as anybody's work.
 """
 
@@ -20,20 +21,24 @@ from bench.operator_cluster import ApiServer, ControlPlane, Json, Running, contr
 MANY = 1_000
 MORE = 5_000
 DEPLOYMENT_CONTROLLERS = ("deployment-controller", "replicaset-controller")
+NAMESPACES = 20
+"""Of each side: nobody has a thousand bots in one."""
 BOTS_OF_AN_ACCOUNT = 50
 QUICK_PAIRS = 2
 _CLIENTS = 8
 _DEADLINE_SECONDS = 900.0
 _CALM_SECONDS = 3.0
 _BOTS = "apis/tradingbots.dev/v1alpha1"
+_BOTS_SIDE = "bots"
+_DEPLOYMENTS_SIDE = "deployments"
 _CHILDREN = (
-    "api/v1/{}/serviceaccounts",
-    "apis/rbac.authorization.k8s.io/v1/{}/roles",
-    "apis/rbac.authorization.k8s.io/v1/{}/rolebindings",
-    "api/v1/{}/configmaps",
-    "api/v1/{}/services",
-    "apis/networking.k8s.io/v1/{}/networkpolicies",
-    "apis/apps/v1/{}/statefulsets",
+    "api/v1/serviceaccounts",
+    "apis/rbac.authorization.k8s.io/v1/roles",
+    "apis/rbac.authorization.k8s.io/v1/rolebindings",
+    "api/v1/configmaps",
+    "api/v1/services",
+    "apis/networking.k8s.io/v1/networkpolicies",
+    "apis/apps/v1/statefulsets",
 )
 
 
@@ -57,18 +62,24 @@ class _Watch:
 
     api: ApiServer
     collection: str
+    side: str
     is_there: Callable[[Json], bool]
     wanted: int
     at: float = 0.0
     found: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
+        page = json.loads(self.api.request("GET", f"{self.collection}?limit=1"))
+        # What was there before is not counted.
+        self._version = page["metadata"]["resourceVersion"]
         threading.Thread(target=self._run, daemon=True).start()
 
     def _run(self) -> None:
         connection = self.api.connect()
         connection.request(
-            "GET", f"/{self.collection}?watch=1&timeoutSeconds=3600", headers={"Accept": "application/json"}
+            "GET",
+            f"/{self.collection}?watch=1&timeoutSeconds=3600&resourceVersion={self._version}",
+            headers={"Accept": "application/json"},
         )
         response = connection.getresponse()
         while len(self.found) < self.wanted:
@@ -76,7 +87,7 @@ class _Watch:
             if not line:
                 return
             raw = json.loads(line)["object"]
-            if self.is_there(raw):
+            if raw["metadata"]["namespace"].startswith(self.side) and self.is_there(raw):
                 self.found.add(raw["metadata"]["name"])
         self.at = time.perf_counter()
         connection.close()
@@ -93,13 +104,21 @@ class _Watch:
         return self.at
 
 
+def _namespace_of(side: str, number: int) -> str:
+    return f"{side}-{number % NAMESPACES:02}"
+
+
+def _account_of(number: int) -> str:
+    return f"account-{number // NAMESPACES // BOTS_OF_AN_ACCOUNT:03}"
+
+
 def _deployment(number: int) -> Json:
     labels = {"app": f"web-{number:05}"}
     container = {"name": "web", "image": "web:bench", "ports": [{"containerPort": 8080}]}
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
-        "metadata": {"name": f"web-{number:05}"},
+        "metadata": {"name": f"web-{number:05}", "namespace": _namespace_of(_DEPLOYMENTS_SIDE, number)},
         "spec": {
             "replicas": 1,
             "selector": {"matchLabels": labels},
@@ -112,21 +131,21 @@ def _bot(number: int) -> Json:
     return {
         "apiVersion": "tradingbots.dev/v1alpha1",
         "kind": "TradingBot",
-        "metadata": {"name": f"bot-{number:05}"},
+        "metadata": {"name": f"bot-{number:05}", "namespace": _namespace_of(_BOTS_SIDE, number)},
         "spec": {
             "strategy": {"name": "momentum", "parameters": {"lookback": 20}},
             "symbols": [f"S{number:05}"[:6], f"T{number:05}"[:6]],
             "capital": "10000",
-            "accounts": {"paper": f"account-{number // 50:03}"},
+            "accounts": {"paper": _account_of(number)},
         },
     }
 
 
-def _account(number: int) -> Json:
+def _account(namespace: str, name: str) -> Json:
     return {
         "apiVersion": "tradingbots.dev/v1alpha1",
         "kind": "BrokerAccount",
-        "metadata": {"name": f"account-{number:03}"},
+        "metadata": {"name": name, "namespace": namespace},
         "spec": {
             "provider": "simulator",
             "environment": "paper",
@@ -140,9 +159,8 @@ def _create(api: ApiServer, collection: str, documents: Sequence[Json]) -> None:
     def share(number: int) -> None:
         connection = api.connect()
         for document in documents[number::_CLIENTS]:
-            connection.request(
-                "POST", f"/{collection}", json.dumps(document).encode(), {"Content-Type": "application/json"}
-            )
+            path = f"/{_within(collection, document['metadata']['namespace'])}"
+            connection.request("POST", path, json.dumps(document).encode(), {"Content-Type": "application/json"})
             response = connection.getresponse()
             answer = response.read()
             if response.status != 201:
@@ -153,9 +171,18 @@ def _create(api: ApiServer, collection: str, documents: Sequence[Json]) -> None:
         list(pool.map(share, range(_CLIENTS)))
 
 
-def _namespace(api: ApiServer, name: str) -> str:
-    api.request("POST", "api/v1/namespaces", {"metadata": {"name": name}})
-    return f"namespaces/{name}"
+def _within(collection: str, namespace: str) -> str:
+    version, _, plural = collection.rpartition("/")
+    return f"{version}/namespaces/{namespace}/{plural}"
+
+
+def _make_namespaces(api: ApiServer, side: str) -> None:
+    for number in range(NAMESPACES):
+        api.request("POST", "api/v1/namespaces", {"metadata": {"name": _namespace_of(side, number)}})
+
+
+def _count(api: ApiServer, collection: str, side: str) -> int:
+    return sum(api.count(_within(collection, _namespace_of(side, number))) for number in range(NAMESPACES))
 
 
 def _has_replica(raw: Json) -> bool:
@@ -174,14 +201,15 @@ def _has_status(raw: Json) -> bool:
 def converge(
     api: ApiServer,
     controller: Running,
+    side: str,
     made: tuple[str, Sequence[Json], Callable[[Json], bool]],
     child: str,
 ) -> Convergence:
     """Makes objects and waits for the last of their children and for a status of each."""
     collection, documents, has_status = made
     count = len(documents)
-    children = _Watch(api, child, lambda _: True, count)
-    statuses = _Watch(api, collection, has_status, count)
+    children = _Watch(api, child, side, lambda _: True, count)
+    statuses = _Watch(api, collection, side, has_status, count)
     before, cpu, api_server = _calm_writes(api), controller.cpu_seconds, api.cpu_seconds
     began = time.perf_counter()
     _create(api, collection, documents)
@@ -212,37 +240,37 @@ def _calm_writes(api: ApiServer) -> Counter[str]:
 
 def kubernetes_side(plane: ControlPlane) -> Convergence:
     """kube-controller-manager's two controllers, from empty to every ReplicaSet and Pod."""
-    place = _namespace(plane.api, "deployments")
-    made = (f"apis/apps/v1/{place}/deployments", [_deployment(number) for number in range(MANY)], _has_replica)
+    _make_namespaces(plane.api, _DEPLOYMENTS_SIDE)
+    made = ("apis/apps/v1/deployments", [_deployment(number) for number in range(MANY)], _has_replica)
     with plane.controller_manager(DEPLOYMENT_CONTROLLERS) as running:
-        found = converge(plane.api, running, made, f"api/v1/{place}/pods")
-    _expect(plane.api, f"apis/apps/v1/{place}/replicasets", MANY)
+        found = converge(plane.api, running, _DEPLOYMENTS_SIDE, made, "api/v1/pods")
+    _expect(plane.api, "apis/apps/v1/replicasets", _DEPLOYMENTS_SIDE, MANY)
     return found
 
 
-def operators_side(plane: ControlPlane, then: Callable[[Running, str], None] | None = None) -> Convergence:
+def operators_side(plane: ControlPlane, then: Callable[[Running], None] | None = None) -> Convergence:
     """The operator, from empty to every child; `then` goes on with the operator that runs."""
-    place = _namespace(plane.api, "bots")
+    _make_namespaces(plane.api, _BOTS_SIDE)
     with plane.operator() as running:
-        found = _add_bots(plane.api, running, place, range(MANY))
+        found = _add_bots(plane.api, running, range(MANY))
         if then is not None:
-            then(running, place)
+            then(running)
     return found
 
 
-def _add_bots(api: ApiServer, running: Running, place: str, numbers: range) -> Convergence:
+def _add_bots(api: ApiServer, running: Running, numbers: range) -> Convergence:
     # The accounts are there before, as a user has them before; each is of fifty bots.
-    accounts = sorted({number // BOTS_OF_AN_ACCOUNT for number in numbers})
-    _create(api, f"{_BOTS}/{place}/brokeraccounts", [_account(number) for number in accounts])
-    made = (f"{_BOTS}/{place}/tradingbots", [_bot(number) for number in numbers], _has_status)
-    found = converge(api, running, made, f"apis/apps/v1/{place}/statefulsets")
+    accounts = sorted({(_namespace_of(_BOTS_SIDE, number), _account_of(number)) for number in numbers})
+    _create(api, f"{_BOTS}/brokeraccounts", [_account(*account) for account in accounts])
+    made = (f"{_BOTS}/tradingbots", [_bot(number) for number in numbers], _has_status)
+    found = converge(api, running, _BOTS_SIDE, made, "apis/apps/v1/statefulsets")
     for child in _CHILDREN:
-        _expect(api, child.format(place), numbers.stop)
+        _expect(api, child, _BOTS_SIDE, numbers.stop)
     return found
 
 
-def _expect(api: ApiServer, collection: str, count: int) -> None:
-    if (found := api.count(collection)) < count:
+def _expect(api: ApiServer, collection: str, side: str, count: int) -> None:
+    if (found := _count(api, collection, side)) < count:
         raise RuntimeError(f"{found} of {count} {collection}")
 
 
@@ -254,11 +282,11 @@ class _Afterwards:
     scale: Scale
     found: list[Measurement] = field(default_factory=list)
 
-    def __call__(self, running: Running, place: str) -> None:
+    def __call__(self, running: Running) -> None:
         api = self.plane.api
         # Pods and claims, as there would be: nobody schedules them, so they stay Pending.
         with self.plane.controller_manager(["statefulset-controller"]):
-            _wait_for_pods(api, place, MANY)
+            _wait_for_pods(api, MANY)
             self._calm(running)
             self._memory(f"{MANY:,} bots", running)
             running.stop()
@@ -267,8 +295,8 @@ class _Afterwards:
                 self._add("writes of a restart", "writes", _difference(_calm_writes(api), before))
                 self._memory(f"{MANY:,} bots, after a restart", restarted)
                 if self.scale.full:
-                    _add_bots(api, restarted, place, range(MANY, MORE))
-                    _wait_for_pods(api, place, MORE)
+                    _add_bots(api, restarted, range(MANY, MORE))
+                    _wait_for_pods(api, MORE)
                     self._memory(f"{MORE:,} bots", restarted)
             if self.scale.full:
                 with self.plane.operator() as again:
@@ -290,9 +318,9 @@ class _Afterwards:
         self.found.append(Measurement(what, unit, (value,)))
 
 
-def _wait_for_pods(api: ApiServer, place: str, count: int) -> None:
+def _wait_for_pods(api: ApiServer, count: int) -> None:
     deadline = time.monotonic() + _DEADLINE_SECONDS
-    while api.count(f"api/v1/{place}/pods") < count:
+    while _count(api, "api/v1/pods", _BOTS_SIDE) < count:
         if time.monotonic() > deadline:
             raise RuntimeError(f"the StatefulSets have no {count} pods after {_DEADLINE_SECONDS:.0f} s")
         time.sleep(1)

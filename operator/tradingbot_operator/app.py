@@ -51,7 +51,7 @@ _LOG = structlog.get_logger(__name__)
 KOPF_KINDS: Final = tuple(kind for kind in OWN_KINDS if kind != BOT)
 """What there is little of: kopf copies an object of an event several times and keeps a record of it for good."""
 _START_RETRY_SECONDS: Final = 2.0
-_SWEEPS_TO_A_FULL_LOOK: Final = 20
+_SWEEPS_TO_A_FULL_LOOK: Final = 10
 _STALLED_SECONDS: Final = 300.0
 """Without an attempt to sweep for this long, the process has stalled and is better restarted."""
 _LEASE_STALLED_SECONDS: Final = 60.0

@@ -122,7 +122,7 @@ def run(
             show_envvar=False,
             help="Between two sweeps for what the watches missed.",
         ),
-    ] = 30,
+    ] = 60,
     report_poll_seconds: Annotated[
         float,
         typer.Option(

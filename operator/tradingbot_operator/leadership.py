@@ -75,8 +75,9 @@ class Leadership:
     def observed(self, record: LeaseRecord | None, now: float) -> None:
         """The record was read; None where there is none. `now` is when the answer was there."""
         if record is None:
-            if self.record is not None:
-                # Its holder may still believe in it: as long as if it had been renewed just now.
+            if self.record is not None or self._changed_at is None:
+                # Whoever held one that was deleted may still believe in it, as if it had been renewed just now;
+                # a replica that has never seen one cannot know that there was none.
                 self._changed_at = now
             self.record = None
             self._renewed_at = None
@@ -104,7 +105,7 @@ class Leadership:
     def next_step(self, now: float) -> Step:
         """What to do about the Lease now."""
         if self.record is None:
-            return Step.CREATE if self._changed_at is None or self._has_run_out(now) else Step.WAIT
+            return Step.CREATE if self._has_run_out(now) else Step.WAIT
         if self.record.holder == self.identity:
             return Step.RENEW
         return Step.TAKE if not self.record.holder or self._has_run_out(now) else Step.WAIT

@@ -190,7 +190,8 @@ class Reconciler:
         refusals: list[Refusal] = []
         if plan.hold:
             try:
-                self._store.put(key.kind, await self._write_finalizers(key, raw, held=True))
+                with self._observer.writing(key):
+                    self._store.put(key.kind, await self._write_finalizers(key, raw, held=True))
             except RefusedError as error:
                 # Nothing that could trade is made for a bot that could vanish from under it.
                 return (Refusal(f"our finalizer on {key}", error.message[:1024]),)
@@ -246,13 +247,14 @@ class Reconciler:
     async def _apply(self, key: ObjectKey, child: Child) -> None:
         child_key = ObjectKey(child.kind, key.namespace, child.name)
         try:
-            applied = await self._applier.apply(child, self._store.get(child_key))
+            with self._observer.writing(child_key):
+                applied = await self._applier.apply(child, self._store.get(child_key))
+                if applied.written:
+                    self._store.put(child.kind, applied.raw)
         except ConflictError:
             # Perhaps an object that nobody had seen: whose it is has to be decided before anything is written.
             await self._read_again(child_key)
             raise
-        if applied.written:
-            self._store.put(child.kind, applied.raw)
 
     async def _tell(self, key: ObjectKey, raw: Raw, plan: Plan) -> None:
         if plan.status is None:
@@ -270,14 +272,14 @@ class Reconciler:
 
     async def _write_status(self, key: ObjectKey, raw: Raw, plan: Plan) -> bool:
         try:
-            written = await write_status(self._connection, key.kind, raw, plan.status or {})
+            with self._observer.writing(key):
+                self._store.put(key.kind, await write_status(self._connection, key.kind, raw, plan.status or {}))
         except ConflictError:
             await self._read_again(key)
             raise
         except NotFoundError:
             # It was deleted meanwhile; its event, or the next sweep, says so.
             return False
-        self._store.put(key.kind, written)
         return True
 
     async def _read_again(self, key: ObjectKey) -> None:

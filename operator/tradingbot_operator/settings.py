@@ -24,10 +24,11 @@ class Settings:
     probe_port: int = 8081
     metrics_port: int = 8080
     listen: str = "0.0.0.0"  # noqa: S104 - probes and metrics are for the kubelet and for Prometheus
-    resync_seconds: float = 30.0
+    resync_seconds: float = 60.0
     report_poll_seconds: float = 15.0
     report_port: int = 8080
-    workers: int = 8
+    workers: int = 24
+    """Most of a look is waiting: for a Role alone a fifth of a second."""
     writes_per_second: float = 500.0
     """To the API server, on average and at once; kills are not counted."""
     election: Election | None = None

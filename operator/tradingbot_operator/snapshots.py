@@ -50,11 +50,11 @@ def bot_snapshot(
         account=store.get(ObjectKey(ACCOUNT, key.namespace, account)),
         gate=store.get(ObjectKey(GATE, key.namespace, gate_of(bot))),
         policies=policies,
-        rivals=_objects(
+        rivals=_claimants(
             store,
             (rival for rival in store.bots_claiming(key.namespace, account, symbols_of(bot)) if rival != key),
         ),
-        account_bots=_objects(store, capital_rivals(store, key.namespace, account)),
+        account_bots=_claimants(store, capital_rivals(store, key.namespace, account)),
         account_pods=_objects(store, store.pods_trading(key.namespace, account, symbols_of(bot))),
         # By name and not by label: a namesake without our label is in the way all the same.
         children={
@@ -74,7 +74,7 @@ def account_snapshot(store: Store, book: ReportBook, key: ObjectKey, account: Ra
     return AccountSnapshot(
         account=account,
         now=now,
-        bots=_objects(store, bots),
+        bots=_claimants(store, bots),
         reports={bot: answer for bot, said in reported.items() if (answer := _answer(said)) is not None},
         pending=any(
             isinstance(reported[bot.name], ReportPending) and any(map(is_answering, _pods(store, bot))) for bot in bots
@@ -135,6 +135,10 @@ def _answer(reported: Reported) -> ReportAnswer | None:
 
 def _if_answer(reported: Reported) -> ReportAnswer | None:
     return reported if isinstance(reported, ReportAnswer) else None
+
+
+def _claimants(store: Store, bots: Iterable[ObjectKey]) -> tuple[Raw, ...]:
+    return tuple(raw for bot in bots if (raw := store.claimant(bot)) is not None)
 
 
 def _objects(store: Store, keys: Iterable[ObjectKey]) -> tuple[Raw, ...]:

@@ -35,6 +35,8 @@ CLAIM = "PersistentVolumeClaim"
 
 _Index = dict[Any, set[ObjectKey]]
 _IndexEntry = tuple[str, Any]
+_CLAIM_METADATA: Final = ("name", "namespace", "uid", "creationTimestamp")
+_CLAIM_SPEC: Final = ("accounts", "symbols", "capital")
 _DECODED_KEPT: Final = 256
 """One look asks for the same few objects again and again."""
 
@@ -44,6 +46,7 @@ class _Stored:
     version: str
     uid: str
     encoded: bytes
+    claimant: Raw | None
     index_entries: tuple[_IndexEntry, ...]
 
 
@@ -73,6 +76,14 @@ class Store:
                 del self._decoded[next(iter(self._decoded))]
         return raw
 
+    def claimant(self, bot: ObjectKey) -> Raw | None:
+        """A bot with no more of it than decides between bots: name, uid, age, account, symbols and capital.
+
+        Not decoded: a look at one bot of an account asks for it of all.
+        """
+        stored = self._objects[bot.kind].get(bot)
+        return stored.claimant if stored is not None else None
+
     def version(self, key: ObjectKey) -> str | None:
         """The version that was last seen."""
         stored = self._objects[key.kind].get(key)
@@ -97,6 +108,7 @@ class Store:
             resource_version(raw),
             uid_of(raw),
             json.dumps(_without_managed_fields(raw), separators=(",", ":"), ensure_ascii=False).encode(),
+            _claimant(raw) if kind == BOT else None,
             tuple(dict.fromkeys(_index_entries(kind, raw))),
         )
         self._objects[kind][key] = stored
@@ -170,6 +182,14 @@ def _is_newer(theirs: str, ours: str) -> bool:
         return int(theirs) > int(ours)
     # Versions that are no numbers have no order that a client may rely on: take what came last.
     return ours != theirs
+
+
+def _claimant(bot: Raw) -> Raw:
+    metadata, spec = mapping(bot, "metadata"), mapping(bot, "spec")
+    return {
+        "metadata": {key: metadata[key] for key in _CLAIM_METADATA if key in metadata},
+        "spec": {key: spec[key] for key in _CLAIM_SPEC if key in spec},
+    }
 
 
 def _without_managed_fields(raw: Raw) -> Raw:

@@ -10,6 +10,7 @@ import structlog
 
 from tradingbot_operator.cluster.connection import Connection
 from tradingbot_operator.cluster.drift import drift
+from tradingbot_operator.cluster.ownership import owned_by_apply
 from tradingbot_operator.cluster.resources import RESOURCES, Resource
 from tradingbot_operator.plan.children import Child
 from tradingbot_operator.plan.names import MANAGER
@@ -24,9 +25,6 @@ from tradingbot_operator.plan.objects import (
 
 _LOG = structlog.get_logger(__name__)
 _STATEFUL_SET: Final = RESOURCES["StatefulSet"]
-_NONE_YET: Final = "1"
-"""A version that no object can have, because etcd counts its own beginning as the first: to apply with it makes an
-object, and is a conflict where there is one, so that nothing has to be read first."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +37,7 @@ class Applied:
 
 
 class Applier:
-    """Server-side apply of children, skipping what is as it should be."""
+    """Makes children, and applies what changed of them; skips what is as it should be."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -54,7 +52,13 @@ class Applier:
         key = ObjectKey(child.kind, child.manifest["metadata"]["namespace"], child.name)
         if observed is not None and self._is_as_asked(key, child, observed):
             return Applied(observed, written=False)
-        result: Raw = await self._connection.apply(resource, _body(child, observed), manager=MANAGER)
+        result: Raw
+        if observed is None:
+            # An apply that makes an object costs the API server more than twice as much.
+            result = await self._connection.create(resource, key.namespace, child.manifest, manager=MANAGER)
+        else:
+            seen = await owned_by_apply(self._connection, resource, observed)
+            result = await self._connection.apply(resource, _body(child, seen), manager=MANAGER)
         if drift(child.manifest, result) is not None:
             result = await self._replace_lists(key, resource, child, result)
         return Applied(result, written=True)
@@ -85,9 +89,8 @@ class Applier:
         return merged
 
 
-def _body(child: Child, observed: Raw | None) -> dict[str, Any]:
-    seen = _as_seen(observed) if observed is not None else {"resourceVersion": _NONE_YET}
-    return {**child.manifest, "metadata": {**child.manifest["metadata"], **seen}}
+def _body(child: Child, observed: Raw) -> dict[str, Any]:
+    return {**child.manifest, "metadata": {**child.manifest["metadata"], **_as_seen(observed)}}
 
 
 def _as_seen(observed: Raw) -> dict[str, str]:

@@ -66,6 +66,9 @@ def _transition(bot: Raw, condition: Document) -> EventNote | None:
 
 def _is_news(kind: str, before: Verdict | None, status: str, reason: str) -> bool:
     was = before.status.value if before is not None else None
+    if kind == READY and before is None and reason in _ON_THE_WAY:
+        # A bot that was just made: everybody expects it to start.
+        return False
     if kind in _TOLD_BY_REASON:
         return before is None or (was, before.reason) != (status, reason)
     if kind == RECONCILED:

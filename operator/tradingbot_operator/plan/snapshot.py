@@ -86,9 +86,9 @@ class BotSnapshot:
     policies: Verdict = NOT_READ
     """Whether the admission policies are in place, as last read."""
     rivals: tuple[Raw, ...] = ()
-    """Other bots of its namespace that ask for a symbol it asks for, on the same account."""
+    """Other bots of its namespace that ask for a symbol it asks for, on the same account: what they claim of them."""
     account_bots: tuple[Raw, ...] = ()
-    """Every bot on the account, where its capital is limited."""
+    """Every bot on the account, where its capital is limited: what they claim of it."""
     account_pods: tuple[Raw, ...] = ()
     """Pods of any bot that trade a symbol it asks for, on the same account."""
     children: Mapping[str, Raw] | None = None
@@ -111,6 +111,7 @@ class AccountSnapshot:
     account: Raw
     now: datetime
     bots: tuple[Raw, ...] = ()
+    """What its bots claim of it."""
     reports: Mapping[str, ReportAnswer] | None = None
     """The last answers, by bot name."""
     pending: bool = False

@@ -315,10 +315,13 @@ def test_a_message_is_never_longer_than_the_schema_allows() -> None:
 
 def test_events_tell_transitions_once() -> None:
     first = plan(reported=ReportPending(), pods=(), children={})
-    assert [(note.reason, note.warning) for note in first.events] == [("Starting", False)]
+    # That what was just made is starting is no news.
+    assert first.events == ()
     trading = plan(a_bot(status=first.status))
     assert [(note.reason, note.warning) for note in trading.events] == [("Trading", False)]
     assert plan(a_bot(status=trading.status)).events == ()
+    starting = plan(a_bot(status=trading.status), reported=ReportPending(), pods=(), children={})
+    assert [(note.reason, note.warning) for note in starting.events] == [("Starting", False)]
     gone = plan(a_bot(status=trading.status), account=None)
     assert ("AccountNotFound", True) in [(note.reason, note.warning) for note in gone.events]
 

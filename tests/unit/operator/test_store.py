@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from tradingbot_api.group import SYMBOLS_ANNOTATION
+from tradingbot_operator.plan.capital import capital_of
 from tradingbot_operator.plan.objects import ObjectKey, Raw, annotation, uid_of
-from tradingbot_operator.plan.symbols import account_of, accounts_of, symbols_of
+from tradingbot_operator.plan.symbols import account_of, accounts_of, claim_of, symbols_of
 from tradingbot_operator.store import ACCOUNT, BOT, CLAIM, POD, Store
 from unit.operator.world import a_bot, a_claim, a_pod, an_account
 
@@ -111,6 +112,18 @@ def test_managed_fields_are_not_kept() -> None:
     store.put(BOT, versioned(a_bot(), 1, managedFields=[{"manager": "kubectl"}]))
     kept = store.get(ObjectKey(BOT, "demo", "momentum"))
     assert kept is not None and "managedFields" not in kept["metadata"]
+
+
+def test_what_a_bot_claims_is_known_without_the_rest_of_it() -> None:
+    store, bot = Store(), a_bot(symbols=["AAPL", "MSFT"], capital="2500")
+    store.put(BOT, versioned(bot, 1))
+    claimant = store.claimant(ObjectKey(BOT, "demo", "momentum"))
+    assert claimant is not None and "strategy" not in claimant["spec"]
+    assert claim_of(claimant) == claim_of(bot)
+    assert (account_of(claimant), capital_of(claimant)) == ("sim", 2500)
+    store.put(BOT, versioned(a_bot(capital="3000"), 2))
+    assert capital_of(store.claimant(ObjectKey(BOT, "demo", "momentum")) or {}) == 3000
+    assert store.claimant(ObjectKey(BOT, "demo", "nobody")) is None
 
 
 def test_versions_that_are_no_numbers_are_taken_as_they_come() -> None:
