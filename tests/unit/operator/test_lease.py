@@ -15,10 +15,10 @@ from tradingbot_operator.leadership import Leadership, LeaseTimes
 
 
 class LeaseServer:
-    """One Lease: created once, replaced only by who saw its last version."""
+    """One Lease, released by whoever held it: replaced only by who saw its last version."""
 
     def __init__(self) -> None:
-        self.lease: dict[str, Any] | None = None
+        self.lease: dict[str, Any] | None = {"metadata": {"resourceVersion": "0"}, "spec": {"holderIdentity": ""}}
         self.version = 0
         self.requests: list[str] = []
         self.broken = False
@@ -86,7 +86,7 @@ async def test_one_leads_and_the_other_takes_over_when_it_falls_silent(server: t
     clock.now += 0.2
     await second.attempt()
     assert second.leading and lease_server.holder == "second"
-    assert lease_server.lease is not None and lease_server.lease["spec"]["leaseTransitions"] == 1
+    assert lease_server.lease is not None and lease_server.lease["spec"]["leaseTransitions"] == 2
     await first.attempt()
     await first.attempt()
     assert not first.leading and first.holder == "second"
@@ -106,7 +106,7 @@ async def test_a_leader_renews_with_one_request_and_stays_the_same_leader(
         clock.now += 2
         await keeper.attempt()
     assert lease_server.requests == ["PUT", "PUT", "PUT"] and keeper.leading
-    assert (lease_server.lease["spec"]["acquireTime"], lease_server.lease["spec"]["leaseTransitions"]) == (acquired, 0)
+    assert (lease_server.lease["spec"]["acquireTime"], lease_server.lease["spec"]["leaseTransitions"]) == (acquired, 1)
 
 
 async def test_a_slow_answer_counts_from_the_question(server: tuple[LeaseServer, Connection]) -> None:
