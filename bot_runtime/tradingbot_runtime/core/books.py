@@ -55,6 +55,7 @@ class Books:
         """Dividends received on what the bot held, in account currency."""
         self.filled_orders = sum(1 for order in recovered.orders if order.state is OrderState.FILLED)
         """How many orders were filled since the state began."""
+        self._moves: Counter[str] = Counter()
         self._fill_counts = Counter(fill.client_order_id for fill in recovered.fills)
         self._sequence = max((self._sequence_of(order_id) for order_id in self.orders), default=0)
         self._forgotten_up_to = 0  # sequence of the newest order that was dropped from memory, long terminal
@@ -194,7 +195,7 @@ class Books:
             self._counters["orders", "filled"] += 1
         if fill is not None:
             self._fill_counts[order.client_order_id] += 1
-            self.portfolio = self.portfolio.after(fill)
+            self._move(fill)
             changes += (do.PutFill(fill),)
             detail |= {"filled": str(fill.signed_qty), "price": str(fill.price)}
             self._counters["fills", order.side.value] += 1
@@ -202,6 +203,14 @@ class Books:
         if order.is_terminal:
             self._forget_old_orders()
         return do.Journal("order", detail, changes)
+
+    def moves_of(self, symbol: str) -> int:
+        """How often a holding has changed since the process began: two looks at it compare only if it has not."""
+        return self._moves[symbol]
+
+    def _move(self, fill: Fill) -> None:
+        self.portfolio = self.portfolio.after(fill)
+        self._moves[fill.symbol] += 1
 
     def give_up(self, order_id: str) -> do.Journal:
         """An order that the broker no longer knows, and a person has said so."""
@@ -230,7 +239,7 @@ class Books:
             at=at,
             reason=reason,
         )
-        self.portfolio = self.portfolio.after(fill)
+        self._move(fill)
         return do.Journal("position_corrected", {"difference": reason}, (do.PutFill(fill),))
 
     def profit(self, prices: Mapping[str, Decimal]) -> Decimal:

@@ -219,7 +219,7 @@ class Engine:
             return account  # somebody else's books say nothing about ours
         return [
             *account,
-            *self._reconciliation.on_snapshot(snapshot, now),
+            *self._reconciliation.on_snapshot(snapshot, asked_at, now),
             *self._risk.on_snapshot(snapshot),
             *self._sessions.on_snapshot(now),
             *self._shutdown.on_snapshot(snapshot, asked_at, now),

@@ -63,6 +63,8 @@ class Reconciliation:
         self._asked_at_market: datetime | None = None
         self._activities_asked_at: datetime | None = None  # market time
         self._suspected: tuple[object, ...] = ()  # differences seen once: only what is seen twice is one
+        self._suspected_moves: tuple[int, ...] = ()  # how often their holdings had changed by then
+        self._suspected_at: datetime | None = None  # machine time of that comparison
         self._changes = 0
         self._accepted: str | None = None
         self._last_line: tuple[str, tuple[str, ...], bool] | None = None
@@ -127,8 +129,11 @@ class Reconciliation:
         commands = self._conclude("Failed", (Difference("fetch_failed", "broker", "", reason),), now)
         return [*commands, do.Notice("warning", "reconciliation_failed", reason)]
 
-    def on_snapshot(self, snapshot: BrokerSnapshot, now: Now) -> list[do.Command]:
-        """Applies what the broker says of each order, then compares orders and positions."""
+    def on_snapshot(self, snapshot: BrokerSnapshot, asked_at: datetime | None, now: Now) -> list[do.Command]:
+        """Applies what the broker says of each order, then compares orders and positions.
+
+        `asked_at`: machine time at which the reading began; None: nobody knows.
+        """
         self._under_way = False
         commands: list[do.Command] = []
         for word in snapshot.orders:
@@ -140,7 +145,7 @@ class Reconciliation:
         commands += self._desk.doubt.about_recovered(now)
         for stranger in findings.strangers:
             self._known.counters["reconciliation", stranger.kind] += 1
-        return commands + self._compare(findings, snapshot, now)
+        return commands + self._compare(findings, snapshot, asked_at, now)
 
     def on_accepted(self, request: str, now: Now) -> list[do.Command]:
         """A person says that the account is right as it is: the next comparison takes it over, differences and all."""
@@ -153,7 +158,9 @@ class Reconciliation:
             *self.ask("positions accepted", now, force=True),
         ]
 
-    def _compare(self, findings: OrderFindings, snapshot: BrokerSnapshot, now: Now) -> list[do.Command]:
+    def _compare(
+        self, findings: OrderFindings, snapshot: BrokerSnapshot, asked_at: datetime | None, now: Now
+    ) -> list[do.Command]:
         gap = position_differences(self._books.portfolio, snapshot.positions, self._symbols)
         explained, gap = self._corporate.explain(gap, snapshot.activities, now)
         self._known.differing = frozenset(difference.symbol for difference in gap)
@@ -162,9 +169,7 @@ class Reconciliation:
             for order_id, words in sorted(self._known.missing_orders.items())
         )
         suspected = (*findings.differences, *missing, *gap)
-        confirmed = suspected != () and suspected == self._suspected
-        # Trade updates may fall between the reading of orders and of positions: only what is seen twice differs.
-        self._suspected = suspected
+        confirmed = self._is_seen_again(suspected, gap, asked_at, now)
         if self._accepted is not None:
             return explained + self._take_over(gap, now)
         if confirmed:
@@ -172,6 +177,19 @@ class Reconciliation:
         if not suspected and not self._books.unanswered():
             return explained + self._conclude("Clean", (), now)
         return explained + self._changing_too_long(suspected, now)
+
+    def _is_seen_again(
+        self, suspected: tuple[object, ...], gap: tuple[PositionDifference, ...], asked_at: datetime | None, now: Now
+    ) -> bool:
+        """Whether the last comparison found the very same. Trade updates may fall between the reading of orders and of
+        positions, and an answer may be older than an update that came before it: a second look counts only if it was
+        begun after the first comparison, and no share of the symbols has moved in between.
+        """
+        moves = tuple(self._books.moves_of(difference.symbol) for difference in gap)
+        is_later = asked_at is None or self._suspected_at is None or asked_at >= self._suspected_at
+        confirmed = suspected != () and is_later and (suspected, moves) == (self._suspected, self._suspected_moves)
+        self._suspected, self._suspected_moves, self._suspected_at = suspected, moves, now.machine
+        return confirmed
 
     def _differ(
         self,

@@ -19,6 +19,7 @@ class RiskWatch:
         self._known = situation
         self._books = books
         self._limits = Limits.of(situation.config.risk)
+        self._doubted: dict[str, Decimal] = {}  # prices that have jumped, told once
         self._asked_early: str | None = None  # a reset asked for before the broker's clock was read
 
     def on_snapshot(self, snapshot: BrokerSnapshot) -> list[do.Command]:
@@ -27,11 +28,23 @@ class RiskWatch:
             if position.symbol in self._known.differing:
                 continue  # perhaps a split: its price is of other shares than the ones in our books
             if position.symbol in self._known.config.symbols and position.market_value and position.qty:
-                self._known.prices[position.symbol] = position.market_value / position.qty
+                self._price_told(position.symbol, position.market_value / position.qty)
         self._known.account_positions_value = sum(
             (abs(position.market_value or Decimal(0)) for position in snapshot.positions), Decimal(0)
         )
         return self.observe()
+
+    def _price_told(self, symbol: str, price: Decimal) -> None:
+        """A price that has jumped is believed when it is told again: one bad print must not trip the breaker."""
+        before, doubted = self._known.prices.get(symbol), self._doubted.pop(symbol, None)
+        if before is None or self._is_near(price, before) or (doubted is not None and self._is_near(price, doubted)):
+            self._known.prices[symbol] = price
+        else:
+            self._doubted[symbol] = price
+
+    def _is_near(self, price: Decimal, other: Decimal) -> bool:
+        most = self._known.config.data_quality.max_price_jump_percent
+        return other > 0 and abs(price - other) * 100 <= other * most
 
     def observe(self) -> list[do.Command]:
         """Profit and loss at the prices known now."""

@@ -325,6 +325,43 @@ def test_less_than_we_thought_counts_when_it_is_seen_twice_and_the_broker_wins()
     assert report.last_reconciliation is not None and report.last_reconciliation.result == "Mismatch"
 
 
+def test_an_answer_that_was_asked_for_before_the_first_look_does_not_count_as_the_second() -> None:
+    desk = connected(held("5"))
+    books = a_snapshot([a_position("AAPL", "3", "90")])
+    for seconds in (0, -20):
+        told = of(do.Journal, desk.tell(seen.SnapshotTaken(books, at(desk.second + seconds).machine)))
+        assert "position_corrected" not in [entry.kind for entry in told]
+    again = of(do.Journal, desk.tell(seen.SnapshotTaken(books)))
+    assert "position_corrected" in [entry.kind for entry in again]
+
+
+def test_the_same_difference_about_other_shares_is_another_difference() -> None:
+    desk = connected(held("5"))
+    nothing = a_snapshot()
+    desk.tell(seen.SnapshotTaken(nothing))  # ours 5, the broker's 0: they are being sold, and nobody has said so yet
+    desk.engine._books.adjust("AAPL", Decimal(-5), Decimal(100), OPEN, reason="sold")
+    desk.engine._books.adjust("AAPL", Decimal(5), Decimal(100), OPEN, reason="bought anew")
+    told = of(do.Journal, desk.tell(seen.SnapshotTaken(nothing)))
+    assert "position_corrected" not in [entry.kind for entry in told]
+    again = of(do.Journal, desk.tell(seen.SnapshotTaken(nothing)))
+    assert "position_corrected" in [entry.kind for entry in again]
+
+
+def test_a_price_that_jumps_is_believed_when_it_is_told_twice() -> None:
+    def valued(price: str) -> seen.SnapshotTaken:
+        value = Decimal(5) * Decimal(price)
+        return seen.SnapshotTaken(a_snapshot([replace(a_position("AAPL", "5"), market_value=value)]))
+
+    desk = connected(held("5"))
+    for price in ("100", "10000", "100"):
+        desk.tell(valued(price))
+    assert desk.engine._known.risk.tripped is None
+    desk.tell(valued("10"))
+    assert desk.engine._known.prices["AAPL"] == 100
+    desk.tell(valued("10.5"))
+    assert desk.engine._known.prices["AAPL"] == Decimal("10.5")
+
+
 def test_shares_that_our_orders_do_not_explain_are_somebody_else_s_and_halt_the_bot() -> None:
     desk = connected(held("5"))
     owners = a_snapshot([a_position("AAPL", "505"), a_position("MSFT", "1", "300")])
