@@ -25,8 +25,8 @@ SEEDS = range(1, 21)
 A_WEEK = bool(os.environ.get("TRADINGBOT_CHAOS_WEEK"))
 """Five whole sessions under each seed, in most of an hour instead of half a minute."""
 DAYS = 5 if A_WEEK else 1
-START = datetime(2026, 3, 2, 14, 28, tzinfo=UTC) if A_WEEK else datetime(2026, 3, 2, 20, 20, tzinfo=UTC)
-"""Before the open in New York, or forty minutes before the close."""
+START = datetime(2026, 3, 2, 14, 28, tzinfo=UTC) if A_WEEK else datetime(2026, 3, 2, 20, 30, tzinfo=UTC)
+"""Before the open in New York, or half an hour before the close."""
 UNTIL_BEFORE_THE_CLOSE = timedelta(minutes=2)
 SEEDS_WITH_A_KILL = 5
 SEEDS_WITH_A_RECORDING = 4

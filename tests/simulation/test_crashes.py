@@ -17,9 +17,9 @@ from tradingbot_runtime.state import verify
 SEED = 7
 EVERYWHERE = bool(os.environ.get("TRADINGBOT_CRASH_EVERYWHERE"))
 """A run of more than 200 orders and more than 1,000 deaths, in minutes instead of seconds."""
-READS_PER_DEATH = 40 if EVERYWHERE else 9
+READS_PER_DEATH = 40 if EVERYWHERE else 30
 """At every commit and every write to the broker, and at one in so many reads."""
-DAYS, STEPS_A_DAY, EVERY = (9, 12, timedelta(minutes=15)) if EVERYWHERE else (1, 4, timedelta(minutes=60))
+DAYS, STEPS_A_DAY, EVERY = (9, 12, timedelta(minutes=15)) if EVERYWHERE else (1, 3, timedelta(minutes=60))
 DEATHS_PER_WHOLE_RUN = 20
 """One in so many is followed to the last day, the others to the end of the day they died on."""
 OPEN = {"new", "accepted", "pending_new", "partially_filled"}
