@@ -220,7 +220,9 @@ def test_a_namespace_goes_and_what_was_open_is_told_where_it_can_be_read(doomed:
     namespace = doomed.namespace
     doomed.api.delete("Namespace", namespace)
     eventually(lambda: not doomed.api.exists("Namespace", namespace), "the namespace is gone", 60)
-    (event,) = eventually(lambda: events(doomed, namespace, "NotCancelled", "default"), "an Event about the namespace")
+    told = eventually(lambda: events(doomed, namespace, "NotCancelled", "default"), "an Event about the namespace")
+    assert len(told) == 1, told
+    event = told[0]
     assert (event["type"], event["regarding"]["kind"]) == ("Warning", "Namespace")
     assert "TradingBot momentum" in event["note"] and "order-1 (buy 10 AAPL)" in event["note"]
 

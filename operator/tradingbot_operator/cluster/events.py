@@ -40,7 +40,8 @@ class EventRecorder:
             return
         except NotFoundError as error:
             _LOG.info("event not posted", name=name, error=error.message)
-            if note.warning:
+            # What is said of an account there is said of its bot, too: once is enough.
+            if note.warning and kind != "BrokerAccount":
                 await self._tell_of_namespace(name, kind, raw, note, now)
         except ApiError as error:
             _LOG.info("event not posted", name=name, error=error.message)
