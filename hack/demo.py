@@ -363,6 +363,9 @@ class Demo:
             self._remove_bot()
         elif bot:
             tell("the bot is there already")
+        elif self.kubectl.items("persistentvolumeclaims", "-n", NAMESPACE):
+            tell("a former demo's volume is left: it goes, because a new bot keeps its own books")
+            self._remove_volumes()
         self.kubectl.apply("manifests/demo", self.names, self.ids)
         self.kubectl("annotate", "--overwrite", "namespace", NAMESPACE, f"{MARKET_ANNOTATION}={market}")
 
@@ -438,6 +441,9 @@ class Demo:
 
     def _remove_bot(self) -> None:
         self._delete_bots(BOT)
+        self._remove_volumes()
+
+    def _remove_volumes(self) -> None:
         claims = ("delete", "persistentvolumeclaims", "--all", "-n", NAMESPACE, "--timeout=90s")
         self.kubectl(*claims, limit_seconds=100)
 
