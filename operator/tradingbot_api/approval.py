@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field
 
-from tradingbot_api.model import ApiModel, ObjectName, ObservedModel, cel
+from tradingbot_api.model import ApiModel, ObjectName, cel
 from tradingbot_api.promotion_evidence import BotRef, Sha256
 
 
@@ -80,10 +80,6 @@ class ApprovalSpec(ApiModel):
         Field(default_factory=list)
     )
     """Manual items of the gate's checklist that the approver has looked at and holds to be satisfied."""
-
-
-class ApprovalStatus(ObservedModel):
-    """An approval has no status: what became of it is in the bot's."""
 
 
 class Approval(ApiModel):

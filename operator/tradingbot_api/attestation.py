@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field
 
-from tradingbot_api.model import ApiModel, ObjectName, ObservedModel, cel
+from tradingbot_api.model import ApiModel, ObjectName, cel
 
 
 class AttestedItem(ApiModel):
@@ -46,10 +46,6 @@ class AttestationSpec(ApiModel):
         ),
     ]
     """What was found."""
-
-
-class AttestationStatus(ObservedModel):
-    """An attestation has no status: it never changes."""
 
 
 class Attestation(ApiModel):

@@ -65,32 +65,19 @@ PositiveAmount = Annotated[
 ]
 """Money above zero; a string in YAML, e.g. "10000"."""
 
-Percent = Annotated[
-    Decimal,
-    Field(gt=0, le=100),
-    *_DECIMAL,
-    _decimal_schema(
+
+def _above_zero(up_to: int, example: str) -> tuple[object, ...]:
+    schema = _decimal_schema(
         r"^[0-9]{1,3}(\.[0-9]{1,4})?$",
-        cel(
-            "double(self) > 0.0 && double(self) <= 100.0",
-            'must be above 0 and at most 100, e.g. "2.5" for 2.5 %',
-        ),
-    ),
-]
+        cel(f"double(self) > 0.0 && double(self) <= {up_to}.0", f"must be above 0 and at most {up_to}, e.g. {example}"),
+    )
+    return (Field(gt=0, le=up_to), *_DECIMAL, schema)
+
+
+Percent = Annotated[Decimal, *_above_zero(up_to=100, example='"2.5" for 2.5 %')]
 """A percentage above 0 and at most 100; a string in YAML, e.g. "2.5" for 2.5 %."""
 
-LeveragePercent = Annotated[
-    Decimal,
-    Field(gt=0, le=400),
-    *_DECIMAL,
-    _decimal_schema(
-        r"^[0-9]{1,3}(\.[0-9]{1,4})?$",
-        cel(
-            "double(self) > 0.0 && double(self) <= 400.0",
-            'must be above 0 and at most 400, e.g. "150" for one and a half times the equity',
-        ),
-    ),
-]
+LeveragePercent = Annotated[Decimal, *_above_zero(up_to=400, example='"150" for one and a half times the equity')]
 """A percentage that may exceed 100 by borrowing; a string in YAML, e.g. "150"."""
 
 ZeroOrPercent = Annotated[
@@ -104,15 +91,7 @@ ZeroOrPercent = Annotated[
 ]
 """A percentage from 0 to 100; a string in YAML, e.g. "2.5" for 2.5 %."""
 
-Ratio = Annotated[
-    Decimal,
-    Field(gt=0, le=100),
-    *_DECIMAL,
-    _decimal_schema(
-        r"^[0-9]{1,3}(\.[0-9]{1,4})?$",
-        cel("double(self) > 0.0 && double(self) <= 100.0", 'must be above 0 and at most 100, e.g. "1.5"'),
-    ),
-]
+Ratio = Annotated[Decimal, *_above_zero(up_to=100, example='"1.5"')]
 """A number without a unit above 0 and at most 100; a string in YAML, e.g. "1.5"."""
 
 Probability = Annotated[

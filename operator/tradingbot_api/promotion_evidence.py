@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from pydantic import ConfigDict, Field
 
 from tradingbot_api.gate_checks import Drill
-from tradingbot_api.model import Amount, ApiModel, ObjectName, ObservedModel, cel
+from tradingbot_api.model import Amount, ApiModel, ObjectName, cel
 from tradingbot_api.runtime_report import Time
 from tradingbot_api.session_report import AuditReport, SessionReport
 
@@ -164,10 +164,6 @@ class PromotionEvidenceSpec(ApiModel):
     """Where type is Drill."""
     preflight: PreflightEvidence | None = None
     """Where type is Preflight."""
-
-
-class PromotionEvidenceStatus(ObservedModel):
-    """Evidence has no status: it never changes."""
 
 
 class PromotionEvidence(ApiModel):

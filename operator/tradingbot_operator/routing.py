@@ -22,6 +22,7 @@ from tradingbot_operator.plan.objects import (
     text,
     uid_of,
 )
+from tradingbot_operator.plan.pods import is_over
 from tradingbot_operator.plan.snapshot import gate_of
 from tradingbot_operator.plan.symbols import account_of, accounts_of, symbols_of
 from tradingbot_operator.store import ACCOUNT, BOT, GATE, POD, Store
@@ -97,14 +98,10 @@ def _by_child(store: Store, kind: str, before: Raw | None, after: Raw | None) ->
             continue
         if bot := label(raw, BOT_LABEL):
             yield ObjectKey(BOT, namespace_of(raw), bot)
-    if kind == POD and before is not None and _is_over(after):
+    if kind == POD and before is not None and (after is None or is_over(after)):
         symbols = (annotation(before, SYMBOLS_ANNOTATION) or "").split(",")
         account = annotation(before, ACCOUNT_ANNOTATION) or ""
         yield from store.bots_claiming(namespace_of(before), account, symbols)
-
-
-def _is_over(pod: Raw | None) -> bool:
-    return pod is None or text(pod, "status", "phase") in ("Succeeded", "Failed")
 
 
 def _is_spec_changed(before: Raw | None, after: Raw | None) -> bool:

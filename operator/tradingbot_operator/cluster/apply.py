@@ -17,10 +17,10 @@ from tradingbot_operator.plan.names import MANAGER
 from tradingbot_operator.plan.objects import (
     ObjectKey,
     Raw,
+    as_seen,
     name_of,
     namespace_of,
     resource_version,
-    uid_of,
 )
 
 _LOG = structlog.get_logger(__name__)
@@ -69,7 +69,7 @@ class Applier:
 
     async def stop(self, stateful_set: Raw) -> Raw:
         """Scales a StatefulSet to zero and leaves everything else about it alone."""
-        body = {"metadata": _as_seen(stateful_set), "spec": {"replicas": 0}}
+        body = {"metadata": as_seen(stateful_set), "spec": {"replicas": 0}}
         namespace, name = namespace_of(stateful_set), name_of(stateful_set)
         return await self._connection.merge(_STATEFUL_SET, namespace, name, body, manager=MANAGER)
 
@@ -90,9 +90,4 @@ class Applier:
 
 
 def _body(child: Child, observed: Raw) -> dict[str, Any]:
-    return {**child.manifest, "metadata": {**child.manifest["metadata"], **_as_seen(observed)}}
-
-
-def _as_seen(observed: Raw) -> dict[str, str]:
-    # This very object, and nobody wrote to it since: or it is a conflict, and a decision on what was seen is void.
-    return {"uid": uid_of(observed), "resourceVersion": resource_version(observed)}
+    return {**child.manifest, "metadata": {**child.manifest["metadata"], **as_seen(observed)}}

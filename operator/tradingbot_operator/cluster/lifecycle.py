@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from tradingbot_operator.cluster.connection import Connection, NotFoundError
 from tradingbot_operator.cluster.resources import RESOURCES
 from tradingbot_operator.plan.names import MANAGER
-from tradingbot_operator.plan.objects import ObjectKey, Raw, name_of, namespace_of, resource_version, text, uid_of
+from tradingbot_operator.plan.objects import ObjectKey, Raw, as_seen, name_of, namespace_of, text, uid_of
 from tradingbot_operator.plan.storage import ClaimGrowth
 
 
@@ -17,13 +17,7 @@ async def write_finalizers(connection: Connection, bot: Raw, finalizers: Sequenc
 
     No server-side apply: it would leave our finalizer where somebody else wrote it, too, and the bot would hang.
     """
-    body = {
-        "metadata": {
-            "uid": uid_of(bot),
-            "resourceVersion": resource_version(bot),
-            "finalizers": list(finalizers),
-        }
-    }
+    body = {"metadata": {**as_seen(bot), "finalizers": list(finalizers)}}
     resource = RESOURCES["TradingBot"]
     return await connection.merge(resource, namespace_of(bot), name_of(bot), body, manager=MANAGER)
 
@@ -41,7 +35,7 @@ async def grow_claim(connection: Connection, growth: ClaimGrowth) -> Raw:
     """Asks for a larger volume and for nothing else. Raises ApiError."""
     claim = growth.claim
     body = {
-        "metadata": {"uid": uid_of(claim), "resourceVersion": resource_version(claim)},
+        "metadata": as_seen(claim),
         "spec": {"resources": {"requests": {"storage": growth.size}}},
     }
     resource = RESOURCES["PersistentVolumeClaim"]

@@ -112,3 +112,8 @@ def controller_uid(raw: Raw) -> str:
         if owner.get("controller") is True:
             return text(owner, "uid")
     return ""
+
+
+def as_seen(raw: Raw) -> dict[str, str]:
+    """Metadata that makes a write one about this very object as it was seen: anything else is a conflict."""
+    return {"uid": uid_of(raw), "resourceVersion": resource_version(raw)}

@@ -5,12 +5,11 @@ Who wrote an approval is admission's business: here `approver` is taken as true.
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from tradingbot_api import ApprovalAction, ApprovalRules, ApprovalSpec, GateVerdict, span
-from tradingbot_operator.promotion.subject import Subject
+from tradingbot_operator.promotion.subject import Subject, is_from_the_future
 
-_CLOCKS_MAY_DIFFER = timedelta(minutes=5)
 NEEDED = {GateVerdict.GO: 1, GateVerdict.REVIEW: 2}
 """Approvals by different people that a verdict needs; what is not here cannot be approved."""
 
@@ -72,15 +71,14 @@ def _void(
     one: Approval, subject: Subject, gate: str, rules: ApprovalRules, used: Collection[str], now: datetime
 ) -> str | None:
     spec = one.spec
-    if spec.bot_ref.uid != subject.uid:
-        return "of another bot: its UID is not this bot's"
-    if spec.subject_digest != subject.digest:
-        return "of another subject: something that matters has changed since"
+    foreign = subject.why_foreign(spec.bot_ref.uid, spec.subject_digest)
+    if foreign is not None:
+        return foreign
     if spec.gate not in (None, gate):
         return f"of another gate: {spec.gate}"
     if one.uid in used:
         return "used: a grant was given on it, and each approval is good for one"
-    if one.created_at > now + _CLOCKS_MAY_DIFFER:
+    if is_from_the_future(one.created_at, now):
         return "from the future: a clock was wrong"
     if now - one.created_at > span(rules.expire_after):
         return f"expired: older than {rules.expire_after}"

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 from tradingbot_api import CheckKind, Checks, Drill, SessionReport, TradingBotSpec, ValidationEvidence, span
+from tradingbot_api.gate_checks import BlockingCheck, WeightedCheck
 from tradingbot_operator.promotion import figures
 from tradingbot_operator.promotion.findings import Check, CheckState, Finding, refs
 from tradingbot_operator.promotion.ledger import Evidence, Ledger
@@ -41,46 +42,38 @@ class Case:
 
 
 def all_checks(checks: Checks, case: Case) -> Iterator[Check]:
-    """Every check, in the order of the checklist."""
-    blocking, weighted = CheckKind.BLOCKING, CheckKind.WEIGHTED
-    for name, kind, weight, judge in (
-        ("PaperSessions", checks.paper_sessions.kind, checks.paper_sessions.weight, _paper_sessions),
-        ("PaperTrades", checks.paper_trades.kind, checks.paper_trades.weight, _paper_trades),
-        ("CleanReconciliationSessions", blocking, 0, _clean_reconciliation_sessions),
-        ("BrokerAudit", blocking, 0, _broker_audit),
-        (
-            "ReconciliationRate",
-            checks.reconciliation_rate.kind,
-            checks.reconciliation_rate.weight,
-            _reconciliation_rate,
-        ),
-        ("OperationalErrorRate", checks.operational_error_rate.kind, checks.operational_error_rate.weight, _error_rate),
-        ("ValidationArtifacts", checks.validation_artifacts.kind, checks.validation_artifacts.weight, _artifacts),
-        ("RequiredDrills", checks.required_drills.kind, checks.required_drills.weight, _required_drills),
-        ("Preflight", blocking, 0, _preflight),
-        ("NoOpenIncident", blocking, 0, _no_open_incident),
-        ("NotKilled", blocking, 0, _not_killed),
-        ("BacktestSharpe", checks.backtest_sharpe.kind, checks.backtest_sharpe.weight, _sharpe),
-        ("BacktestMaxDrawdown", checks.backtest_max_drawdown.kind, checks.backtest_max_drawdown.weight, _drawdown),
-        ("WalkForwardEfficiency", checks.walk_forward_efficiency.kind, checks.walk_forward_efficiency.weight, _forward),
-        ("OverfitRatio", checks.overfit_ratio.kind, checks.overfit_ratio.weight, _overfit),
-        (
-            "StatisticalSignificance",
-            checks.statistical_significance.kind,
-            checks.statistical_significance.weight,
-            _significance,
-        ),
-        ("PaperProfit", checks.paper_profit.kind, checks.paper_profit.weight, _paper_profit),
-        ("PaperMaxDrawdown", checks.paper_max_drawdown.kind, checks.paper_max_drawdown.weight, _paper_drawdown),
-        ("ExecutionQuality", checks.execution_quality.kind, checks.execution_quality.weight, _execution_quality),
-        ("AverageSlippage", checks.average_slippage.kind, checks.average_slippage.weight, _average_slippage),
-        ("FillRate", checks.fill_rate.kind, checks.fill_rate.weight, _fill_rate),
-        ("ShadowDrift", checks.shadow_drift.kind, checks.shadow_drift.weight, _shadow_drift),
-    ):
+    """Every check, in the order of the checklist; what the gate has no kind for is always Blocking."""
+    configured: tuple[tuple[str, BlockingCheck | WeightedCheck | None, Callable[[Checks, Case], Finding]], ...] = (
+        ("PaperSessions", checks.paper_sessions, _paper_sessions),
+        ("PaperTrades", checks.paper_trades, _paper_trades),
+        ("CleanReconciliationSessions", None, _clean_reconciliation_sessions),
+        ("BrokerAudit", None, _broker_audit),
+        ("ReconciliationRate", checks.reconciliation_rate, _reconciliation_rate),
+        ("OperationalErrorRate", checks.operational_error_rate, _error_rate),
+        ("ValidationArtifacts", checks.validation_artifacts, _artifacts),
+        ("RequiredDrills", checks.required_drills, _required_drills),
+        ("Preflight", None, _preflight),
+        ("NoOpenIncident", None, _no_open_incident),
+        ("NotKilled", None, _not_killed),
+        ("BacktestSharpe", checks.backtest_sharpe, _sharpe),
+        ("BacktestMaxDrawdown", checks.backtest_max_drawdown, _drawdown),
+        ("WalkForwardEfficiency", checks.walk_forward_efficiency, _forward),
+        ("OverfitRatio", checks.overfit_ratio, _overfit),
+        ("StatisticalSignificance", checks.statistical_significance, _significance),
+        ("PaperProfit", checks.paper_profit, _paper_profit),
+        ("PaperMaxDrawdown", checks.paper_max_drawdown, _paper_drawdown),
+        ("ExecutionQuality", checks.execution_quality, _execution_quality),
+        ("AverageSlippage", checks.average_slippage, _average_slippage),
+        ("FillRate", checks.fill_rate, _fill_rate),
+        ("ShadowDrift", checks.shadow_drift, _shadow_drift),
+    )
+    for name, check, judge in configured:
+        kind = check.kind if check is not None else CheckKind.BLOCKING
         if kind is CheckKind.NOT_APPLICABLE:
             yield Check(name, kind, 0, Finding(CheckState.NOT_APPLICABLE, "", "", "the gate leaves it out"))
         else:
-            yield Check(name, kind, weight if kind is weighted else 0, judge(checks, case))
+            weight = check.weight if check is not None and kind is CheckKind.WEIGHTED else 0
+            yield Check(name, kind, weight, judge(checks, case))
 
 
 # ---------------------------------------------------------------------- sessions
@@ -104,7 +97,8 @@ def _paper_sessions(checks: Checks, case: Case) -> Finding:
 
 def _paper_trades(checks: Checks, case: Case) -> Finding:
     trades, least = sum(one.filled_orders for one in case.reports), checks.paper_trades.minimum
-    return _at_least(Decimal(trades), Decimal(least), case, f"{least - trades} more trades have to be made", plain=True)
+    made = Decimal(trades) if case.reports else None
+    return _at_least(made, Decimal(least), case, f"{least - trades} more trades have to be made")
 
 
 def _clean_reconciliation_sessions(checks: Checks, case: Case) -> Finding:
@@ -185,11 +179,9 @@ def _shadow_drift(checks: Checks, case: Case) -> Finding:
     return _at_most(drift, most, case, "what was traded earns something else than what was decided", unit=" %")
 
 
-def _at_least(
-    value: Decimal | None, least: Decimal, case: Case, message: str, *, unit: str = "", plain: bool = False
-) -> Finding:
+def _at_least(value: Decimal | None, least: Decimal, case: Case, message: str, *, unit: str = "") -> Finding:
     threshold = f">= {_number(least)}{unit}"
-    if value is None or (plain and not case.reports):
+    if value is None:
         return Finding(CheckState.UNKNOWN, "no session", threshold, "no session counts yet that says it")
     state = CheckState.PASS if value >= least else CheckState.FAIL
     said = "" if state is CheckState.PASS else message

@@ -4,7 +4,7 @@ Pure and total: the same case gives the same assessment, in whatever order the e
 nothing that is unknown makes the whole smaller. Must never be given anything but facts: no client, no clock.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
@@ -133,16 +133,10 @@ def verdict_of(score: int, *, blocked: bool) -> GateVerdict:
     return GateVerdict.GO if score == WHOLE else GateVerdict.REVIEW
 
 
-_KINDS: Final[Mapping[ItemKind, CheckKind]] = {
-    ItemKind.BLOCKING: CheckKind.BLOCKING,
-    ItemKind.WEIGHTED: CheckKind.WEIGHTED,
-}
-
-
 def _item(item: ChecklistItem, good: Sequence[Approval], facts: Facts, now: datetime) -> Check:
     judge = _manual if item.source is ItemSource.MANUAL else _attested
     weight = item.weight if item.kind is ItemKind.WEIGHTED else 0
-    return Check(item.name, _KINDS[item.kind], weight, judge(item, good, facts, now))
+    return Check(item.name, CheckKind(item.kind.value), weight, judge(item, good, facts, now))
 
 
 def _manual(item: ChecklistItem, good: Sequence[Approval], facts: Facts, now: datetime) -> Finding:

@@ -5,16 +5,14 @@ Pure, and blind to order: the same evidence in any order gives the same ledger. 
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 from typing import Final
 
 from tradingbot_api import AuditResult, EvidenceType, PromotionEvidenceSpec, SessionReport
-from tradingbot_operator.promotion.subject import Subject
+from tradingbot_operator.promotion.subject import Subject, is_from_the_future
 
 LEAST_COVERAGE_PERCENT: Final = Decimal(95)
-CLOCKS_MAY_DIFFER: Final = timedelta(minutes=5)
-"""Evidence from further in the future than this was not made by a clock that can be trusted."""
 
 
 @dataclass(frozen=True)
@@ -78,15 +76,14 @@ def _foreign(one: Evidence, subject: Subject, now: datetime) -> str | None:
     """Why evidence is about something else than this subject; None when it is about it."""
     spec = one.spec
     account = subject.live_account if spec.type is EvidenceType.PREFLIGHT else subject.paper_account
-    if spec.bot_ref.uid != subject.uid:
-        return "of another bot: its UID is not this bot's"
-    if spec.subject_digest != subject.digest:
-        return "of another subject: something that matters has changed since"
+    foreign = subject.why_foreign(spec.bot_ref.uid, spec.subject_digest)
+    if foreign is not None:
+        return foreign
     if spec.image != subject.image:
         return f"of another image: {spec.image}"
     if spec.account != account:
         return f"of another account: {spec.account}"
-    if one.observed_at > now + CLOCKS_MAY_DIFFER:
+    if is_from_the_future(one.observed_at, now):
         return "from the future: a clock was wrong"
     if spec.provider == "simulator" and subject.live_provider != "simulator":
         return "from a simulator: it counts only for a bot whose live account is one, too"

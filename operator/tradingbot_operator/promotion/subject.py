@@ -7,12 +7,15 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
 
 from pydantic import BaseModel
 
 from tradingbot_api import BrokerAccountSpec, PromotionGateSpec, TradingBotSpec
 
-UNKNOWN = "unknown"
+UNKNOWN: Final = "unknown"
+CLOCKS_MAY_DIFFER: Final = timedelta(minutes=5)
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,14 @@ class Subject:
     def digest(self) -> str:
         """sha256 over all inputs."""
         return _sha256(dict(sorted(self.inputs.items())))
+
+    def why_foreign(self, uid: str, digest: str | None) -> str | None:
+        """Why something that names this UID and digest is about something else; None when it is about this."""
+        if uid != self.uid:
+            return "of another bot: its UID is not this bot's"
+        if digest != self.digest:
+            return "of another subject: something that matters has changed since"
+        return None
 
     @property
     def is_known(self) -> bool:
@@ -72,6 +83,11 @@ def subject_of(
         live_provider=live_account.provider.value if live_account is not None else UNKNOWN,
         inputs={name: _sha256(part) for name, part in parts.items()},
     )
+
+
+def is_from_the_future(at: datetime, now: datetime) -> bool:
+    """Whether a time was not told by a clock that can be trusted."""
+    return at > now + CLOCKS_MAY_DIFFER
 
 
 def changed_inputs(before: Mapping[str, str], now: Mapping[str, str]) -> tuple[str, ...]:
