@@ -83,6 +83,12 @@ class Sight:
         return bool(self.status.filled_orders)
 
     @property
+    def is_ready(self) -> bool:
+        """Whether the bot works as it should."""
+        ready = self.condition("Ready")
+        return ready is not None and ready.status == "True"
+
+    @property
     def state(self) -> str:
         """Ready with its reason and message, in one line; what is awaited where there is none."""
         ready = self.condition("Ready")
@@ -370,13 +376,14 @@ class Demo:
         self.kubectl("annotate", "--overwrite", "namespace", NAMESPACE, f"{MARKET_ANNOTATION}={market}")
 
     def wait_for_fill(self) -> Sight:
-        """Until an order was filled, or the bot turns out to be killed."""
+        """Until an order was filled and the bot is ready, or it turns out to be killed."""
         seen = Sight.of(self._bot())
 
         def look() -> str | None:
             nonlocal seen
             seen = Sight.of(self._bot())
-            return None if seen.has_traded or seen.is_killed else seen.state
+            # A pod tells of its orders a moment before the kubelet calls it ready.
+            return None if (seen.has_traded and seen.is_ready) or seen.is_killed else seen.state
 
         wait(look, FILL_SECONDS, "a filled order")
         return seen

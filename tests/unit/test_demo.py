@@ -76,6 +76,11 @@ class TestSight:
     def test_ready_without_a_fill_waits_for_a_signal(self) -> None:
         assert "signal" in sight(conditions=[condition("Ready", "True", "Trading")]).state
 
+    def test_ready_is_what_the_condition_says(self) -> None:
+        assert sight(conditions=[condition("Ready", "True", "Trading")]).is_ready
+        assert not sight(conditions=[condition("Ready", "False", "Starting")]).is_ready
+        assert not sight().is_ready
+
     def test_killed(self) -> None:
         assert sight(conditions=[condition("Killed", "True", "OrdersCancelled")]).is_killed
         assert not sight(conditions=[condition("Killed", "False", "NoKill")]).is_killed
