@@ -41,6 +41,10 @@ class ApprovalSpec(ApiModel):
                     "Promote needs subjectDigest and verdict: copy both from the bot's status.promotion",
                 ),
                 cel(
+                    "!(self.action in ['Promote', 'AdvanceStage']) || has(self.gate)",
+                    "Promote and AdvanceStage need gate: copy it from the bot's status.promotion",
+                ),
+                cel(
                     "self.action != 'AdvanceStage' || (has(self.subjectDigest) && has(self.stage))",
                     "AdvanceStage needs subjectDigest and stage: copy both from the bot's status.grant",
                 ),

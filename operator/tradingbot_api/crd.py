@@ -12,6 +12,8 @@ from typing import Any, cast
 import yaml
 from pydantic import BaseModel
 
+from tradingbot_api.approval import ApprovalSpec
+from tradingbot_api.attestation import AttestationSpec
 from tradingbot_api.broker_account import BrokerAccountSpec, BrokerAccountStatus
 from tradingbot_api.group import (
     CRD_VERSION,
@@ -23,6 +25,7 @@ from tradingbot_api.group import (
     VERSION,
 )
 from tradingbot_api.model import cel
+from tradingbot_api.promotion_evidence import PromotionEvidenceSpec
 from tradingbot_api.promotion_gate import PromotionGateSpec, PromotionGateStatus
 from tradingbot_api.tradingbot import TradingBotSpec, TradingBotStatus
 
@@ -49,7 +52,8 @@ class Resource:
     short_names: tuple[str, ...]
     description: str
     spec: type[BaseModel]
-    status: type[BaseModel]
+    status: type[BaseModel] | None
+    """None for what is said once and never observed."""
     name_rules: tuple[dict[str, Any], ...]
     columns: tuple[Column, ...]
 
@@ -93,12 +97,15 @@ RESOURCES: tuple[Resource, ...] = (
             Column("State", ".status.tradingState", description="Active, Reducing (exits only) or Halted"),
             Column("Ready", _condition("Ready", "status"), description="Whether the bot is able to trade"),
             Column("Reason", _condition("Ready", "reason"), description="Why it is not ready, in one word"),
+            Column("Verdict", ".status.promotion.verdict", description="What the gate says: GO, REVIEW or NO-GO"),
+            Column("Sessions", ".status.promotion.sessions", "integer", description="Paper sessions that count"),
             Column("Orders", ".status.filledOrders", "integer", description="Orders filled"),
             Column("Killed", _condition("Killed", "status"), description="Whether a kill is in force"),
             Column("Age", ".metadata.creationTimestamp", "date"),
             Column("Equity", ".status.account.equity", priority=1),
             Column("DayPnL", ".status.account.dayPnl", priority=1),
             Column("Gate", ".spec.gateRef.name", priority=1),
+            Column("Score", ".status.promotion.score", "integer", priority=1, description="In basis points"),
             Column("Message", _condition("Ready", "message"), priority=1),
         ),
     ),
@@ -137,6 +144,58 @@ RESOURCES: tuple[Resource, ...] = (
             Column("Message", _condition("Evaluated", "message"), priority=1),
         ),
     ),
+    Resource(
+        kind="PromotionEvidence",
+        plural="promotionevidences",
+        short_names=("evidence",),
+        description="One thing that was observed of a bot: a closed session, a drill. Written once, by the operator.",
+        spec=PromotionEvidenceSpec,
+        status=None,
+        name_rules=(),
+        columns=(
+            Column("Type", ".spec.type", description="Session, Validation, Drill or Preflight"),
+            Column("Bot", ".spec.botRef.name", description="The bot it is about"),
+            Column("Session", ".spec.session.report.session", description="Date of the session in New York"),
+            Column("Audit", ".spec.session.audit.result", description="What the broker's own record says of it"),
+            Column("Trades", ".spec.session.report.filledOrders", "integer", description="Orders filled"),
+            Column("PnL", ".spec.session.report.pnl", description="Profit or loss of the session"),
+            Column("Age", ".metadata.creationTimestamp", "date"),
+            Column("Account", ".spec.account", priority=1),
+            Column("Subject", ".spec.subjectDigest", priority=1),
+        ),
+    ),
+    Resource(
+        kind="Approval",
+        plural="approvals",
+        short_names=("approval",),
+        description="A person's decision about a bot: to promote it, to release a kill. Create-only, under one's name.",
+        spec=ApprovalSpec,
+        status=None,
+        name_rules=(),
+        columns=(
+            Column("Action", ".spec.action", description="What is decided"),
+            Column("Bot", ".spec.botRef.name", description="The bot"),
+            Column("Approver", ".spec.approver", description="Who decided"),
+            Column("Verdict", ".spec.verdict", description="The verdict that is approved"),
+            Column("Age", ".metadata.creationTimestamp", "date"),
+            Column("Reason", ".spec.reason", priority=1),
+        ),
+    ),
+    Resource(
+        kind="Attestation",
+        plural="attestations",
+        short_names=("attestation",),
+        description="What another system, such as a CI, has observed of the code that a bot runs. Create-only.",
+        spec=AttestationSpec,
+        status=None,
+        name_rules=(),
+        columns=(
+            Column("Gate", ".spec.gate", description="The gate it is made for"),
+            Column("Attester", ".spec.attester", description="Who attests"),
+            Column("Age", ".metadata.creationTimestamp", "date"),
+            Column("Image", ".spec.imageDigest", priority=1),
+        ),
+    ),
 )
 
 
@@ -165,7 +224,7 @@ def custom_resource_definition(resource: Resource) -> Schema:
                     "name": VERSION,
                     "served": True,
                     "storage": True,
-                    "subresources": {"status": {}},
+                    "subresources": {} if resource.status is None else {"status": {}},
                     "additionalPrinterColumns": [_printer_column(column) for column in resource.columns],
                     "schema": {"openAPIV3Schema": _root_schema(resource)},
                 }
@@ -184,6 +243,7 @@ def _printer_column(column: Column) -> Schema:
 
 
 def _root_schema(resource: Resource) -> Schema:
+    status = {} if resource.status is None else {"status": structural_schema(resource.status)}
     return {
         "type": "object",
         "description": resource.description,
@@ -193,7 +253,7 @@ def _root_schema(resource: Resource) -> Schema:
             "kind": {"type": "string"},
             "metadata": {"type": "object"},
             "spec": structural_schema(resource.spec),
-            "status": structural_schema(resource.status),
+            **status,
         },
         "x-kubernetes-validations": list(resource.name_rules),
     }

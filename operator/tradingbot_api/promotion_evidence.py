@@ -10,6 +10,7 @@ from pydantic import ConfigDict, Field
 
 from tradingbot_api.gate_checks import Drill
 from tradingbot_api.model import Amount, ApiModel, ObjectName, cel
+from tradingbot_api.preflight_report import PreflightCheck
 from tradingbot_api.runtime_report import Time
 from tradingbot_api.session_report import AuditReport, SessionReport
 
@@ -98,17 +99,6 @@ class DrillEvidence(ApiModel):
     """Whether every invariant held throughout."""
     message: Annotated[str, Field(max_length=512)] = ""
     """What did not."""
-
-
-class PreflightCheck(ApiModel):
-    """One thing that was looked at before real money."""
-
-    name: Annotated[str, Field(min_length=1, max_length=64)]
-    """What was looked at."""
-    passed: bool
-    """Whether it is as it should be."""
-    message: Annotated[str, Field(max_length=256)] = ""
-    """What was seen."""
 
 
 class PreflightEvidence(ApiModel):

@@ -49,7 +49,8 @@ class ApprovalRules(ApiModel):
     """What a person's approval is worth. GO needs one, REVIEW two by different people; NO-GO cannot be approved."""
 
     separation_of_duties: bool = True
-    """Whoever last changed the bot's spec may not be its only approver."""
+    """Whoever last changed the bot's spec may not be its only approver. Kubernetes does not record who that was, so two
+    different people approve: one of them at least did not change it."""
     expire_after: Span = "72h"
     """An approval that was not used for this long is void."""
 

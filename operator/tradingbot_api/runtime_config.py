@@ -1,7 +1,7 @@
 """The bot's config file: the operator writes it into a ConfigMap, the runtime reads it. Holds no key."""
 
 import uuid
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -60,6 +60,15 @@ class BrokerEndpoint(ApiModel):
     """How often the broker's clock is read, in seconds of machine time; short where its clock runs fast."""
 
 
+class GrantRef(ApiModel):
+    """The grant that a live bot was started under. It trades only while its TradingBot's status.grant says the same."""
+
+    subject_digest: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$", max_length=64)]
+    """What may trade."""
+    epoch: Annotated[int, Field(ge=1)]
+    """Number of the grant."""
+
+
 class RuntimeConfig(ApiModel):
     """Everything one bot is told at its start."""
 
@@ -69,6 +78,8 @@ class RuntimeConfig(ApiModel):
     """Who this bot is."""
     mode: Mode = Mode.PAPER
     """What the bot is, decided by the operator. Live needs a grant that the runtime checks itself."""
+    grant: GrantRef | None = None
+    """Live: the grant. On paper there is none."""
     epoch: Annotated[int, Field(ge=0)] = 0
     """Kill epoch; part of every order's id."""
     strategy: StrategySpec
@@ -97,3 +108,9 @@ class RuntimeConfig(ApiModel):
     """What the bot does when it cannot see its own TradingBot for 5 minutes."""
     broker: BrokerEndpoint
     """Where the broker is."""
+
+    @model_validator(mode="after")
+    def _live_names_its_grant(self) -> Self:
+        if (self.mode is Mode.LIVE) != (self.grant is not None):
+            raise ValueError("grant: mode live needs one, and mode paper has none")
+        return self

@@ -57,12 +57,13 @@ class KillReport(ObservedModel):
 
 
 class DeletionReport(ObservedModel):
-    """How far a deletion is. A time is there only once the broker itself confirmed the step."""
+    """How far a deletion, or a withdrawal from live trading, is. A time is there only once the broker itself confirmed
+    the step."""
 
     on_delete: Annotated[str, Field(max_length=32)]
     """What the bot does: CancelOrders, Flatten or Keep, as in the config it was started with."""
     observed_at: Time
-    """When the bot saw that it is being deleted (machine time)."""
+    """When the bot saw that it is being deleted, or may no longer trade live (machine time)."""
     orders_cancelled_at: Time | None = None
     """When the broker confirmed that no order of this bot is open; never with Keep."""
     flat_at: Time | None = None
@@ -205,6 +206,15 @@ class IncidentReport(ObservedModel):
     """What was measured, and what is allowed."""
 
 
+class SessionMark(ObservedModel):
+    """The newest closed session, so that whoever collects sessions knows when to ask for them."""
+
+    session: Annotated[str, Field(max_length=10)]
+    """Its date in New York."""
+    digest: Annotated[str, Field(max_length=64)]
+    """Its digest, as at `/sessions`."""
+
+
 class RuntimeReport(ObservedModel):
     """The body of `/status`."""
 
@@ -258,3 +268,11 @@ class RuntimeReport(ObservedModel):
     """The last comparison with the broker."""
     incidents: Annotated[list[IncidentReport], Field(max_length=20)] = Field(default_factory=list)
     """Incidents that are not resolved, oldest first."""
+    last_session: SessionMark | None = None
+    """The newest closed session; None before the first."""
+    breaker: Annotated[str, Field(max_length=64)] = ""
+    """Why the circuit breaker is open, in one word; empty while it is closed."""
+    grant_epoch: Annotated[int, Field(ge=1)] | None = None
+    """Number of the grant that the process sees in its TradingBot and trades under; None on paper, and without one."""
+    withdrawal: DeletionReport | None = None
+    """How far the bot is in leaving live trading, once it has seen that its grant is gone."""

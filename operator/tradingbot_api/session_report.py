@@ -43,6 +43,8 @@ class SessionReport(ObservedModel):
     """The exchange's open (market time)."""
     closes_at: Time
     """The exchange's close (market time)."""
+    began_at: Time = ""
+    """When the bot first saw the session open (machine time); empty where an older runtime did not note it."""
     coverage_percent: Amount
     """Share of the session in which the bot was ready to act."""
     closed_normally: bool

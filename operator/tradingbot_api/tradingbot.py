@@ -18,6 +18,8 @@ from tradingbot_api.model import (
     Symbol,
     cel,
 )
+from tradingbot_api.promotion_evidence import Sha256
+from tradingbot_api.promotion_status import DemotionReport, Grant, PromotionStatus
 from tradingbot_api.runtime_report import (
     AccountReport,
     KillReport,
@@ -365,7 +367,16 @@ class TradingBotStatus(ObservedModel):
     observed_generation: Annotated[int, Field(ge=0)] = 0
     """The generation this status was computed from."""
     effective_mode: Mode | None = None
-    """What the bot really is: paper, whatever spec.mode asks for, until live trading is granted."""
+    """What the bot really is: paper, whatever spec.mode asks for, until live trading is granted; live until the last
+    live pod is gone."""
+    subject_digest: Sha256 | None = None
+    """sha256 over everything that evidence, approvals and a grant are about; absent without a gate."""
+    promotion: PromotionStatus | None = None
+    """What the gate says of the bot, and why; absent without a gate."""
+    grant: Grant | None = None
+    """The permission to trade real money; absent on paper."""
+    demotion: DemotionReport | None = None
+    """Why the bot last went back to paper; absent while it is live."""
     trading_state: TradingState | None = None
     """Active, Reducing (exits only) or Halted, as the bot last reported."""
     image: Annotated[str, Field(max_length=512)] | None = None

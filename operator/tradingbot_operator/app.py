@@ -27,7 +27,7 @@ from tradingbot_operator.cluster.events import EventRecorder
 from tradingbot_operator.cluster.lease import LeaseKeeper
 from tradingbot_operator.cluster.policies import PolicyReader
 from tradingbot_operator.cluster.reports import ReportBook, ReportPoller, Target
-from tradingbot_operator.cluster.resources import OWN_KINDS, RESOURCES
+from tradingbot_operator.cluster.resources import LOOKED_AT, RESOURCES
 from tradingbot_operator.cluster.watch import WATCH_LIMIT_SECONDS, WATCH_SECONDS
 from tradingbot_operator.cluster.write_gate import WriteGate
 from tradingbot_operator.figures import collect
@@ -48,7 +48,7 @@ from tradingbot_operator.sweep import Sweeper
 
 _LOG = structlog.get_logger(__name__)
 
-KOPF_KINDS: Final = tuple(kind for kind in OWN_KINDS if kind != BOT)
+KOPF_KINDS: Final = tuple(kind for kind in LOOKED_AT if kind != BOT)
 """What there is little of: kopf copies an object of an event several times and keeps a record of it for good."""
 _START_RETRY_SECONDS: Final = 2.0
 _SWEEPS_TO_A_FULL_LOOK: Final = 10
@@ -186,7 +186,7 @@ class Operator:
         while True:
             if self._lease is not None:
                 await self._lease.wait_until(leading=True)
-            for kind in OWN_KINDS:
+            for kind in LOOKED_AT:
                 for key in self._store.keys(kind):
                     self._queue.add(key)
             self._turn.set()
@@ -258,7 +258,7 @@ class Operator:
 
     def _look_at_everything(self) -> None:
         # Spread over one resync, so that it never shows as a peak.
-        keys = [key for kind in OWN_KINDS for key in self._store.keys(kind)]
+        keys = [key for kind in LOOKED_AT for key in self._store.keys(kind)]
         for number, key in enumerate(keys):
             self._queue.add(key, after_seconds=self._settings.resync_seconds * number / len(keys))
 

@@ -25,7 +25,7 @@ from tradingbot_operator.plan.objects import (
 from tradingbot_operator.plan.pods import is_over
 from tradingbot_operator.plan.snapshot import gate_of
 from tradingbot_operator.plan.symbols import account_of, accounts_of, symbols_of
-from tradingbot_operator.store import ACCOUNT, BOT, GATE, POD, Store
+from tradingbot_operator.store import ACCOUNT, APPROVAL, ATTESTATION, BOT, EVIDENCE, GATE, POD, Store
 
 # A gate's status lists its bots: a thousand new ones are told in a few writes, not in a thousand that each grow.
 PATIENCE_SECONDS: Final = MappingProxyType({GATE: 1.0})
@@ -59,6 +59,10 @@ def affected(store: Store, kind: str, before: Raw | None, after: Raw | None) -> 
         yield from _by_account(store, before, after, seen)
     elif kind == GATE:
         yield from _by_gate(store, before, after, seen)
+    elif kind in (EVIDENCE, APPROVAL):
+        yield ObjectKey(BOT, namespace_of(seen), text(seen, "spec", "botRef", "name"))
+    elif kind == ATTESTATION:
+        yield from store.bots_at_gate(namespace_of(seen), text(seen, "spec", "gate"))
     else:
         yield from _by_child(store, kind, before, after)
 
@@ -66,6 +70,8 @@ def affected(store: Store, kind: str, before: Raw | None, after: Raw | None) -> 
 def _by_bot(store: Store, before: Raw | None, after: Raw | None, seen: Raw) -> Iterator[ObjectKey]:
     namespace = namespace_of(seen)
     yield ObjectKey(BOT, namespace, name_of(seen))
+    if gate_of(seen) and _verdict(before) != _verdict(after):
+        yield ObjectKey(GATE, namespace, gate_of(seen))
     if not _is_spec_changed(before, after):
         return
     for raw in (before, after):
@@ -76,6 +82,14 @@ def _by_bot(store: Store, before: Raw | None, after: Raw | None, seen: Raw) -> I
         yield from capital_rivals(store, namespace, account_of(raw))
         if gate := gate_of(raw):
             yield ObjectKey(GATE, namespace, gate)
+
+
+def _verdict(bot: Raw | None) -> tuple[str, ...]:
+    """What a gate's status says of the bot."""
+    if bot is None:
+        return ()
+    said = (text(bot, "status", "promotion", field) for field in ("verdict", "message"))
+    return (text(bot, "spec", "mode"), text(bot, "status", "effectiveMode"), *said)
 
 
 def _by_account(store: Store, before: Raw | None, after: Raw | None, seen: Raw) -> Iterator[ObjectKey]:

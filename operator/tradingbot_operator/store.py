@@ -30,6 +30,10 @@ from tradingbot_operator.plan.symbols import account_of, accounts_of, symbols_of
 BOT = "TradingBot"
 ACCOUNT = "BrokerAccount"
 GATE = "PromotionGate"
+EVIDENCE = "PromotionEvidence"
+APPROVAL = "Approval"
+ATTESTATION = "Attestation"
+JOB = "Job"
 POD = "Pod"
 CLAIM = "PersistentVolumeClaim"
 
@@ -146,6 +150,18 @@ class Store:
         """The bots that name a gate."""
         return self._look_up("gate", (namespace, gate))
 
+    def evidence_about(self, bot: ObjectKey) -> list[ObjectKey]:
+        """The PromotionEvidence that names the bot."""
+        return self._look_up(EVIDENCE, (bot.namespace, bot.name))
+
+    def approvals_of(self, bot: ObjectKey) -> list[ObjectKey]:
+        """The Approvals that name the bot."""
+        return self._look_up(APPROVAL, (bot.namespace, bot.name))
+
+    def attestations_to(self, namespace: str, gate: str) -> list[ObjectKey]:
+        """The Attestations that name a gate."""
+        return self._look_up(ATTESTATION, (namespace, gate))
+
     def children(self, bot: ObjectKey) -> list[ObjectKey]:
         """Everything that carries the bot's label, pods and volume claims included."""
         return self._look_up("bot", (bot.namespace, bot.name))
@@ -209,6 +225,12 @@ def _index_entries(kind: str, raw: Raw) -> Iterator[tuple[str, Any]]:
             yield "claim", (namespace, account, symbol)
         if gate := gate_of(raw):
             yield "gate", (namespace, gate)
+        return
+    if kind in (EVIDENCE, APPROVAL):
+        yield kind, (namespace, text(raw, "spec", "botRef", "name"))
+        return
+    if kind == ATTESTATION:
+        yield kind, (namespace, text(raw, "spec", "gate"))
         return
     if kind in (ACCOUNT, GATE):
         return

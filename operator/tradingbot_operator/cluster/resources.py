@@ -35,6 +35,9 @@ _ALL = (
     Resource("TradingBot", "tradingbots", VERSION, GROUP),
     Resource("BrokerAccount", "brokeraccounts", VERSION, GROUP),
     Resource("PromotionGate", "promotiongates", VERSION, GROUP),
+    Resource("PromotionEvidence", "promotionevidences", VERSION, GROUP),
+    Resource("Approval", "approvals", VERSION, GROUP),
+    Resource("Attestation", "attestations", VERSION, GROUP),
     Resource("ServiceAccount", "serviceaccounts", "v1"),
     Resource("Role", "roles", "v1", "rbac.authorization.k8s.io"),
     Resource("RoleBinding", "rolebindings", "v1", "rbac.authorization.k8s.io"),
@@ -42,14 +45,18 @@ _ALL = (
     Resource("Service", "services", "v1"),
     Resource("NetworkPolicy", "networkpolicies", "v1", "networking.k8s.io"),
     Resource("StatefulSet", "statefulsets", "v1", "apps"),
+    Resource("Job", "jobs", "v1", "batch"),
     Resource("Pod", "pods", "v1"),
     Resource("PersistentVolumeClaim", "persistentvolumeclaims", "v1"),
 )
 
 RESOURCES: Final = MappingProxyType({resource.kind: resource for resource in _ALL})
 
-OWN_KINDS: Final = ("TradingBot", "BrokerAccount", "PromotionGate")
+OWN_KINDS: Final = ("TradingBot", "BrokerAccount", "PromotionGate", "PromotionEvidence", "Approval", "Attestation")
 """Watched whole; the rest only where it carries our label."""
+
+LOOKED_AT: Final = OWN_KINDS[:3]
+"""Those of them that have a status, so that each of their objects is looked at."""
 
 LABELLED_KINDS: Final = tuple(resource.kind for resource in _ALL if resource.kind not in OWN_KINDS)
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from tradingbot_api import CheckKind, Checks, Drill, SessionReport, TradingBotSpec, ValidationEvidence, span
+from tradingbot_api import CheckKind, Checks, CheckState, Drill, SessionReport, TradingBotSpec, ValidationEvidence, span
 from tradingbot_api.gate_checks import BlockingCheck, WeightedCheck
 from tradingbot_operator.promotion import figures
-from tradingbot_operator.promotion.findings import Check, CheckState, Finding, refs
+from tradingbot_operator.promotion.findings import Check, Finding, refs
 from tradingbot_operator.promotion.ledger import Evidence, Ledger
 
 _FEW = 3

@@ -13,6 +13,7 @@ from tradingbot_api import (
     AttestationSpec,
     CheckKind,
     ChecklistItem,
+    CheckState,
     GateVerdict,
     ItemKind,
     ItemSource,
@@ -22,7 +23,7 @@ from tradingbot_api import (
 )
 from tradingbot_operator.promotion.approvals import Approval, Standing, promotions_of, standing
 from tradingbot_operator.promotion.checks import Case, all_checks
-from tradingbot_operator.promotion.findings import Check, CheckState, Finding
+from tradingbot_operator.promotion.findings import Check, Finding
 from tradingbot_operator.promotion.ledger import Evidence, Ledger, ledger_of
 from tradingbot_operator.promotion.subject import Subject
 
@@ -58,8 +59,6 @@ class Facts:
     """Ids of open incidents; None while the bot does not say."""
     killed: bool | None = None
     """Whether a kill is in force; None while nobody knows."""
-    last_changed_by: str | None = None
-    """The user who last changed the bot's spec; None where nobody knows."""
 
 
 @dataclass(frozen=True)
@@ -108,14 +107,7 @@ def evaluate(facts: Facts, now: datetime) -> Assessment:
         blockers=blockers,
         failed=failed,
         ledger=ledger,
-        standing=standing(
-            good,
-            void,
-            verdict,
-            failed,
-            separation_of_duties=gate.approvals.separation_of_duties,
-            last_changed_by=facts.last_changed_by,
-        ),
+        standing=standing(good, void, verdict, failed, separation_of_duties=gate.approvals.separation_of_duties),
     )
 
 

@@ -1,22 +1,8 @@
 """What one check found. Holds values only."""
 
 from dataclasses import dataclass
-from enum import StrEnum
 
-from tradingbot_api import CheckKind
-
-
-class CheckState(StrEnum):
-    """How a check stands. Only Pass passes."""
-
-    PASS = "Pass"  # noqa: S105 - a state, no word to remember
-    FAIL = "Fail"
-    UNKNOWN = "Unknown"
-    """There is no evidence yet."""
-    STALE = "Stale"
-    """There was evidence, and it is too old."""
-    NOT_APPLICABLE = "NotApplicable"
-    """The gate leaves it out."""
+from tradingbot_api import CheckKind, CheckState
 
 
 @dataclass(frozen=True)

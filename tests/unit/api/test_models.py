@@ -53,7 +53,7 @@ def test_a_mistake_in_a_spec_is_refused(change: dict[str, Any]) -> None:
 
 
 def test_what_another_release_wrote_into_a_status_is_ignored() -> None:
-    status = TradingBotStatus.model_validate({"observedGeneration": 2, "promotion": {"score": 7}})
+    status = TradingBotStatus.model_validate({"observedGeneration": 2, "novelty": {"score": 7}})
     assert status.observed_generation == 2
 
 

@@ -182,6 +182,5 @@ def facts(gate: PromotionGateSpec = GATE, **changes: Any) -> Facts:
         "evidence": all_good(subject, gate=gate),
         "incidents": (),
         "killed": False,
-        "last_changed_by": "bob",
     }
     return Facts(**(options | changes))
