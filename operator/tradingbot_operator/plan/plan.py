@@ -68,6 +68,14 @@ class Plan:
     apply: tuple[Child, ...] = ()
     stop: tuple[Raw, ...] = ()
     """StatefulSets to scale to zero without changing anything else."""
+    record: tuple[Raw, ...] = ()
+    """PromotionEvidence to create; one that is there already is as good."""
+    produce: tuple[Raw, ...] = ()
+    """ConfigMaps and Jobs that make evidence, to create in this order; one that is there already is as good."""
+    discard: tuple[Raw, ...] = ()
+    """Jobs, ConfigMaps and PromotionEvidence that are no longer needed, to be removed by their uid."""
+    confirm: bool = False
+    """Whether the plan gives or widens a grant: everything it rests on is read anew, and decided on again, first."""
     status: Document | None = None
     events: tuple[EventNote, ...] = ()
     account_events: tuple[EventNote, ...] = ()

@@ -10,7 +10,7 @@ from typing import Final
 
 from pydantic import ValidationError
 
-from tradingbot_api import BrokerAccountSpec, PromotionGateSpec, RuntimeReport, TradingBotSpec
+from tradingbot_api import BrokerAccountSpec, ClosedSession, PromotionGateSpec, RuntimeReport, TradingBotSpec
 from tradingbot_operator.plan.conditions import Verdict
 from tradingbot_operator.plan.objects import Raw, mapping, text
 from tradingbot_operator.plan.policies import NOT_READ
@@ -58,6 +58,17 @@ Reported = ReportAnswer | ReportFailure | ReportPending
 
 
 @dataclass(frozen=True)
+class CollectedSessions:
+    """The closed sessions that a pod gave at `/sessions`, as they came."""
+
+    pod_uid: str
+    mode: str
+    """paper or live: what the pod's report says it is."""
+    sessions: tuple[ClosedSession, ...]
+    """Oldest first."""
+
+
+@dataclass(frozen=True)
 class Refusal:
     """A child that the API server did not accept, and why. It is tried again."""
 
@@ -96,6 +107,22 @@ class BotSnapshot:
     pods: tuple[Raw, ...] = ()
     claim: Raw | None = None
     """Its volume claim."""
+    live_account: Raw | None = None
+    """The BrokerAccount it would trade on live."""
+    live_rivals: tuple[Raw, ...] = ()
+    """Other bots that ask for a symbol it asks for, for live trading on the same live account."""
+    live_pods: tuple[Raw, ...] = ()
+    """Pods of any bot that trade a symbol it asks for, on its live account."""
+    evidence: tuple[Raw, ...] = ()
+    """Every PromotionEvidence that names it."""
+    approvals: tuple[Raw, ...] = ()
+    """Every Approval that names it."""
+    attestations: tuple[Raw, ...] = ()
+    """Every Attestation to the gate it names."""
+    producers: tuple[Raw, ...] = ()
+    """Jobs of ours that make evidence about it, the ConfigMaps they read, and their pods."""
+    sessions: CollectedSessions | None = None
+    """What the newest pod last gave at `/sessions`; None where this process has not asked it."""
     reported: Reported = ReportPending()
     refusals: tuple[Refusal, ...] = ()
 
