@@ -25,6 +25,7 @@ from rich.markup import escape
 from rich.table import Table
 
 import demo_cluster
+import demo_promotion
 from demo_cluster import IMAGES, OPERATOR_IMAGE, ROOT, RUNTIME_IMAGE, STATE, Cluster, CommandFailedError, NoClusterError
 from tradingbot_api import KILL_ANNOTATION, Condition, TradingBotStatus
 
@@ -388,8 +389,32 @@ class Demo:
         wait(look, FILL_SECONDS, "a filled order")
         return seen
 
-    def show(self, seen: Sight) -> None:
+    def promote(self) -> None:
+        """From paper to live, and to the end of it."""
+        promotion = demo_promotion.Promotion(self.kubectl, wait, tell, bot=BOT, namespace=NAMESPACE)
+        with step("7/10", "Thirty sessions on paper, each compared with the broker's own record", "4 minutes"):
+            said = promotion.earn()
+        console.print()
+        console.print(demo_promotion.checklist_table(said))
+        console.print()
+        with step("8/10", "Asking for live trading: spec.mode: live", "2 s"):
+            tell(promotion.ask())
+        if not promotion.seen().is_live:
+            with step("9/10", f"The word of {demo_promotion.APPROVER}, who may approve", "20 s"):
+                for line in promotion.approve().rstrip().splitlines():
+                    tell(line)
+                promotion.go_live()
+        console.print()
+        console.print(self.kubectl("get", "bots", "-n", NAMESPACE).rstrip())
+        console.print(orders_table(promotion.seen().status))
+        console.print()
+        with step("10/10", f"The kill: kubectl annotate bot {BOT} {KILL_ANNOTATION}=enough", "2 s"):
+            seconds = promotion.kill("enough")
+            tell(f"flat by the broker's own word {seconds:.1f} s after the annotation was asked for")
+
+    def show(self) -> None:
         """The last screen."""
+        seen = Sight.of(self._bot())
         console.print()
         console.print(self.kubectl("get", "bots", "-n", NAMESPACE).rstrip())
         for part in (positions_table(seen.status), orders_table(seen.status)):
@@ -527,18 +552,21 @@ def up(environment: Mapping[str, str]) -> None:
     demo = Demo(cluster, environment)
     began = time.monotonic()
     try:
-        with step("1/6", f"Cluster: {cluster.name}", cluster.usual_start):
+        with step("1/10", f"Cluster: {cluster.name}", cluster.usual_start):
             demo.start_cluster()
-        with step("2/6", "Images: operator and runtime", "2 minutes, 5 s if nothing changed"):
+        with step("2/10", "Images: operator and runtime", "2 minutes, 5 s if nothing changed"):
             demo.deliver_images()
-        with step("3/6", "Operator", "10 s"):
+        with step("3/10", "Operator", "10 s"):
             demo.install_operator()
-        with step("4/6", "Broker: the Alpaca simulator, a session of 6.5 hours in 90 s", "10 s"):
+        with step("4/10", "Broker: the Alpaca simulator, a session of 6.5 hours in 5 s", "10 s"):
             demo.deploy_simulator()
-        with step("5/6", "Bot: momentum on AAPL, MSFT and NVDA with 10,000 dollars of play money", "2 s"):
+        with step("5/10", "Bot: momentum on AAPL, MSFT and NVDA with 10,000 dollars of play money", "2 s"):
             demo.apply_example()
-        with step("6/6", "Its first filled order", "1 minute"):
+        with step("6/10", "Its first filled order", "20 s"):
             seen = demo.wait_for_fill()
+        is_new = not seen.is_killed
+        if is_new:
+            demo.promote()
     except (DemoFailedError, CommandFailedError) as error:
         console.print(f"\n[bold red]The demo failed.[/] {escape(str(error))}")
         if cluster.is_up():
@@ -548,9 +576,10 @@ def up(environment: Mapping[str, str]) -> None:
             "\n`make demo` goes on from here; `make demo-down demo` starts anew."
         )
         raise SystemExit(1) from error
-    outcome = "[red]The demo runs, and its bot is killed.[/]" if seen.is_killed else "[green]The bot has traded.[/]"
+    done = "It traded on paper, passed its gate, was approved, traded live, and was killed flat."
+    outcome = f"[green]{done}[/]" if is_new else "[red]The demo runs, and its bot is killed.[/]"
     console.print(f"\n{outcome} [dim]{time.monotonic() - began:.0f} s in all[/]")
-    demo.show(seen)
+    demo.show()
 
 
 def down(environment: Mapping[str, str]) -> None:

@@ -26,6 +26,8 @@ from tradingbot_runtime.core.values import (
 from tradingbot_runtime.strategies.evaluation import StrategyFailed, weights_of
 
 UID = "11111111-2222-3333-4444-555555555555"
+SUBJECT = "5" * 64
+"""Digest of what a live bot's grant is about."""
 OPEN = datetime(2026, 3, 2, 14, 30, tzinfo=UTC)
 """A Monday's open in New York."""
 
@@ -55,6 +57,17 @@ def a_config(**changes: Any) -> RuntimeConfig:
         },
     }
     return RuntimeConfig.model_validate(document | changes)
+
+
+def a_live_config(*, epoch: int = 1, **changes: Any) -> RuntimeConfig:
+    """The config of the same bot, live under a grant."""
+    broker = a_config().broker.model_dump(mode="json", by_alias=True)
+    live = {
+        "mode": "live",
+        "grant": {"subjectDigest": SUBJECT, "epoch": epoch},
+        "broker": broker | {"account": "live", "environment": "live"},
+    }
+    return a_config(**(live | changes))
 
 
 def an_order(sequence: int = 1, **changes: Any) -> Order:

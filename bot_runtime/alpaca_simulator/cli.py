@@ -99,6 +99,12 @@ def serve(
         bool | None,
         typer.Option("--skip-closed/--no-skip-closed", help="Jump over nights, weekends and holidays (scaled)."),
     ] = None,
+    minutes_after_close: Annotated[
+        float | None,
+        typer.Option(
+            min=0.0, max=240.0, help="Market minutes after a close before a jump: time for clients to settle the day."
+        ),
+    ] = None,
     account: Annotated[
         list[str] | None,
         typer.Option(help="NAME:paper|live:KEY_ID:SECRET[:CASH]; repeat for more. Replaces the demo accounts."),
@@ -166,7 +172,14 @@ def serve(
         market=replay and {"replay": {"path": replay, "timeframe": replay_timeframe.value}},
         faults=scenario and {"scenario": scenario},
         limits=_flags(requests_per_minute=requests_per_minute) or None,
-        clock=_flags(mode=clock and clock.value, start=start, speed=speed, skip_closed=skip_closed) or None,
+        clock=_flags(
+            mode=clock and clock.value,
+            start=start,
+            speed=speed,
+            skip_closed=skip_closed,
+            minutes_after_close=minutes_after_close,
+        )
+        or None,
     )
     try:
         restored: list[Replayed] = []

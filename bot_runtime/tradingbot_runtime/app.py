@@ -17,7 +17,7 @@ from typing import Any, Final, TypeVar
 import pandas as pd
 import structlog
 
-from tradingbot_api import OnKill, RuntimeConfig, RuntimeReport, TradingState
+from tradingbot_api import OnDelete, OnKill, RuntimeConfig, RuntimeReport, TradingState
 from tradingbot_runtime import __version__
 from tradingbot_runtime.backoff import Backoff
 from tradingbot_runtime.broker.lanes import LaneTimeout, ThreadLane
@@ -34,6 +34,7 @@ from tradingbot_runtime.ops import logs
 from tradingbot_runtime.ops.metrics import Metrics
 from tradingbot_runtime.ops.mirror import Mirror
 from tradingbot_runtime.ops.notices import Deliverer, Delivery, NoticeSecrets
+from tradingbot_runtime.ops.sessions import NewestSession
 from tradingbot_runtime.recording import Recorder
 from tradingbot_runtime.state import Backup, Backups, Database, StateFailure, StateUnwritable
 from tradingbot_runtime.strategies.evaluation import StrategyFailed, weights_of
@@ -325,7 +326,7 @@ class Errands:
 class EventQueue:
     """Events in order, except that what stops the bot is handled first. Bounded: who brings too many waits."""
 
-    _FIRST = (seen.KillSeen, seen.PauseSeen, seen.BotDeleted)
+    _FIRST = (seen.KillSeen, seen.PauseSeen, seen.BotDeleted, seen.GrantSeen)
 
     def __init__(self) -> None:
         self._queue: asyncio.PriorityQueue[tuple[int, int, seen.Event]] = asyncio.PriorityQueue()
@@ -392,6 +393,7 @@ class App:
         self._started_at = self._machine_clock()
         self._heartbeat = time.monotonic()
         self._failure: StateFailure | None = None
+        self._newest_session = NewestSession(database)
         self.metrics = Metrics(lambda: self._engine.counters, broker.health)
         self._decisions = Decisions(engine, database, self.metrics, self._machine_clock, recorder, mirror)
         self._strategy_lane = ThreadLane("strategy", 1)
@@ -420,8 +422,10 @@ class App:
         """What the bot says of itself."""
         report = self._engine.report(self._decisions.now(), version=__version__, started_at=self._started_at)
         if self._failure is None:
-            return report
+            closed = self._engine.counters["sessions", "closed"]
+            return report.model_copy(update={"last_session": self._newest_session.mark(closed)})
         halted = {
+            "last_session": self._newest_session.last,
             "ready": False,
             "trading_state": TradingState.HALTED,
             "reason": self._failure.reason,
@@ -488,6 +492,10 @@ class App:
         match event:
             case seen.KillSeen(_, scope):
                 self._control_seen[seen.KillSeen, scope] = event
+            case seen.GrantSeen():
+                before = self._control_seen.get((seen.GrantSeen, ""))
+                if not (isinstance(before, seen.GrantSeen) and not before.granted):  # once gone, it is gone
+                    self._control_seen[seen.GrantSeen, ""] = event
             case seen.PauseSeen() | seen.BotDeleted() | seen.ControlPlaneSeen():
                 self._control_seen[type(event), ""] = event
 
@@ -597,8 +605,7 @@ class App:
 
     async def _until_it_can_be_kept(self) -> Recovered:
         while True:
-            if any(kind is seen.KillSeen for kind, _ in self._control_seen):
-                await self._kill_without_state()
+            await self._stop_without_state()
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._timings.reopen_seconds):
                     while True:
@@ -611,20 +618,32 @@ class App:
             except StateFailure as failure:
                 self._failure = failure
 
-    async def _kill_without_state(self) -> None:
-        """A kill does not wait for a disk: cancels, and closes, by what the broker itself says."""
+    async def _stop_without_state(self) -> None:
+        """A kill does not wait for a disk, nor does a grant that is gone."""
+        grant = self._control_seen.get((seen.GrantSeen, ""))
+        withdrawn = isinstance(grant, seen.GrantSeen) and not grant.granted
+        withdraws = withdrawn and self._config.on_delete is not OnDelete.KEEP
+        killed = any(kind is seen.KillSeen for kind, _ in self._control_seen)
+        if killed or withdraws:
+            flatten = (killed and self._config.on_kill is OnKill.FLATTEN) or (
+                withdraws and self._config.on_delete is OnDelete.FLATTEN
+            )
+            await self._close_without_state(flatten=flatten)
+
+    async def _close_without_state(self, *, flatten: bool) -> None:
+        """Cancels, and closes, by what the broker itself says."""
         prefix = client_order_id_prefix(self._config.bot.uid, self._config.mode.value)
         try:
             listed = await self._broker.open_orders(urgent=True)
             ours = [order for order in listed if order.client_order_id.startswith(prefix)]
             for order in ours:
                 await self._broker.cancel(order.broker_id)
-            if self._config.on_kill is OnKill.FLATTEN and not ours:
+            if flatten and not ours:
                 for position in await self._broker.positions(urgent=True):
                     if position.symbol in self._config.symbols and position.qty != 0:
                         await self._broker.close_position(position.symbol, str(abs(position.qty)))
         except BrokerError as error:
-            logs.notice("error", "kill_without_state_failed", _described(error))
+            logs.notice("error", "stop_without_state_failed", _described(error))
 
     async def _last_cancels(self, commands: Sequence[do.CancelOrder]) -> None:
         cancels = [self._errands.run(cancel) for cancel in commands]

@@ -12,6 +12,7 @@ from tradingbot_runtime.commands.check_config import check_config
 from tradingbot_runtime.commands.endings import EX_INTERRUPTED
 from tradingbot_runtime.commands.flatten import flatten
 from tradingbot_runtime.commands.plan import plan
+from tradingbot_runtime.commands.preflight import preflight
 from tradingbot_runtime.commands.replay import replay
 from tradingbot_runtime.commands.run import run
 from tradingbot_runtime.commands.summary import summary
@@ -27,6 +28,7 @@ app = typer.Typer(
 )
 app.command()(run)
 app.command(rich_help_panel=_LOOK)(plan)
+app.command(rich_help_panel=_LOOK)(preflight)
 app.command(rich_help_panel=_LOOK)(audit)
 app.command(rich_help_panel=_LOOK)(summary)
 app.command(rich_help_panel=_LOOK)(replay)

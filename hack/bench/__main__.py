@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bench import (
+    operator_promotion,
     operator_scale,
     runtime_footprint,
     runtime_journal,
@@ -40,6 +41,7 @@ BENCHES: tuple[Bench, ...] = (
     runtime_restart.BENCH,
     runtime_footprint.BENCH,
     runtime_kill.BENCH,
+    operator_promotion.BENCH,
     operator_scale.BENCH,
 )
 

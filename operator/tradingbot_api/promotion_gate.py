@@ -85,6 +85,17 @@ _WEIGHABLE: Final = tuple(
 _ANY_CHECK_IS_WEIGHTED: Final = " || ".join(f"self.checks.{name}.kind == 'Weighted'" for name in _WEIGHABLE)
 
 
+_MAX_AGE: Final = "self.checks.paperSessions.maxAge"
+_MAX_AGE_IN_MINUTES: Final = (
+    f"int({_MAX_AGE}.substring(0, {_MAX_AGE}.size() - 1))"
+    f" * ({_MAX_AGE}.endsWith('d') ? 1440 : {_MAX_AGE}.endsWith('h') ? 60 : 1)"
+)
+# From the first session's close to the last one's, without a holiday: what no calendar can beat.
+_SPAN_OF_SESSIONS_IN_DAYS: Final = (
+    "((self.checks.paperSessions.minimum - 1) / 5 * 7 + (self.checks.paperSessions.minimum - 1) % 5)"
+)
+
+
 class PromotionGateSpec(ApiModel):
     """What a bot has to show. An empty spec is every check with its default threshold."""
 
@@ -101,6 +112,12 @@ class PromotionGateSpec(ApiModel):
                     " || self.checks.cleanReconciliationSessions.minimum <= self.checks.paperSessions.minimum",
                     "checks.cleanReconciliationSessions.minimum: at most paperSessions.minimum,"
                     " or the gate asks for more sessions than it says",
+                ),
+                cel(
+                    "self.checks.paperSessions.kind == 'NotApplicable'"
+                    f" || {_MAX_AGE_IN_MINUTES} >= {_SPAN_OF_SESSIONS_IN_DAYS} * 1440",
+                    "checks.paperSessions.maxAge: too short for minimum sessions, of which there are 5 in 7 days:"
+                    " raise it and leave room for holidays, or ask for fewer sessions",
                 ),
                 cel(
                     "!has(self.stages) || self.stages.size() == 0"

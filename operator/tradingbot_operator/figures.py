@@ -4,9 +4,10 @@ from collections import Counter
 from datetime import datetime
 from typing import Final
 
-from tradingbot_api import OnKill, TradingState
+from tradingbot_api import GateVerdict, OnKill, TradingState
 from tradingbot_operator.metrics import (
     BOTS,
+    BOTS_JUDGED,
     BOTS_READY,
     KILL_AGE,
     LIVE_GRANTS,
@@ -21,6 +22,7 @@ from tradingbot_operator.queue import WorkQueue
 from tradingbot_operator.store import BOT, Store
 
 _MODES: Final = frozenset({"paper", "live"})
+_VERDICTS: Final = frozenset(verdict.value for verdict in GateVerdict)
 _STATES: Final = frozenset(state.value for state in TradingState)
 
 
@@ -36,6 +38,9 @@ def collect(store: Store, queue: WorkQueue[ObjectKey], now: datetime) -> None:
     BOTS_READY.clear()
     for status, count in Counter(_ready(bot) for bot in bots).items():
         BOTS_READY.labels(status=status).set(count)
+    BOTS_JUDGED.clear()
+    for verdict, count in Counter(filter(None, map(_verdict, bots))).items():
+        BOTS_JUDGED.labels(verdict=verdict).set(count)
     LIVE_GRANTS.set(sum(bool(mapping(bot, "status", "grant")) for bot in bots))
     KILL_AGE.set(max((kill_age_seconds(bot, now) for bot in bots), default=0.0))
 
@@ -63,6 +68,12 @@ def _mode(bot: Raw) -> str:
 def _state(bot: Raw) -> str:
     state = text(bot, "status", "tradingState")
     return state if state in _STATES else "Unknown"
+
+
+def _verdict(bot: Raw) -> str:
+    """GO, REVIEW, NO-GO or Pending; empty where no gate says anything of the bot."""
+    verdict = text(bot, "status", "promotion", "verdict")
+    return verdict if verdict in _VERDICTS else ""
 
 
 def _ready(bot: Raw) -> str:

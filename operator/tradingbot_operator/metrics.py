@@ -33,12 +33,24 @@ SWEEP_REPAIRS: Final = Counter(
     f"{_PREFIX}_sweep_repairs", "Objects that a sweep found changed or gone without an event", ["kind"]
 )
 REPORTS: Final = Counter(f"{_PREFIX}_reports", "Reports asked of bots", ["result"])
+SESSION_ANSWERS: Final = Counter(f"{_PREFIX}_session_answers", "Closed sessions asked of bots", ["result"])
+EVIDENCE: Final = Counter(
+    f"{_PREFIX}_evidence",
+    "PromotionEvidence written; for a session the result is the audit's, else passed, failed or none",
+    ["type", "result"],
+)
+EVIDENCE_JOBS: Final = Counter(
+    f"{_PREFIX}_evidence_jobs",
+    "Jobs begun that make evidence; the attempt is first, or again where the one before came to no end",
+    ["kind", "attempt"],
+)
 QUEUE_LENGTH: Final = Gauge(f"{_PREFIX}_queue_length", "Objects waiting, now or later")
 QUEUE_WORKING: Final = Gauge(f"{_PREFIX}_queue_working", "Objects being looked at")
 QUEUE_DUE: Final = Gauge(f"{_PREFIX}_queue_due", "Objects that could be looked at now")
 OBJECTS: Final = Gauge(f"{_PREFIX}_objects", "Objects known", ["kind"])
 BOTS: Final = Gauge(f"{_PREFIX}_bots", "Bots by effective mode and trading state", ["mode", "state"])
 BOTS_READY: Final = Gauge(f"{_PREFIX}_bots_ready", "Bots by the status of their Ready condition", ["status"])
+BOTS_JUDGED: Final = Gauge(f"{_PREFIX}_bots_judged", "Bots by the verdict of the gate they name", ["verdict"])
 LIVE_GRANTS: Final = Gauge(f"{_PREFIX}_live_grants", "Bots whose status holds a grant to trade live")
 KILL_AGE: Final = Gauge(
     f"{_PREFIX}_kill_age_seconds", "Seconds since the oldest kill that the broker has not confirmed; 0 without one"

@@ -16,6 +16,7 @@ from typing import Final
 
 import structlog
 
+from tradingbot_api.group import BOT_LABEL
 from tradingbot_operator.cluster.apply import Applier
 from tradingbot_operator.cluster.connection import (
     ApiError,
@@ -27,6 +28,7 @@ from tradingbot_operator.cluster.connection import (
 )
 from tradingbot_operator.cluster.crd_versions import CrdsTooNewError, CrdVersions
 from tradingbot_operator.cluster.events import EventRecorder
+from tradingbot_operator.cluster.evidence import create_once
 from tradingbot_operator.cluster.lifecycle import grow_claim, remove_orphan, uid_now, write_finalizers
 from tradingbot_operator.cluster.policies import PolicyReader
 from tradingbot_operator.cluster.reports import ReportBook
@@ -35,20 +37,33 @@ from tradingbot_operator.cluster.statuses import write_status
 from tradingbot_operator.cluster.write_gate import NotLeadingError, writing
 from tradingbot_operator.metrics import RECONCILE_SECONDS, RECONCILES
 from tradingbot_operator.observer import Observer
-from tradingbot_operator.plan import Plan, PlanSettings, Refusal, plan_account, plan_bot, plan_gate, status_write
+from tradingbot_operator.plan import (
+    EventNote,
+    Plan,
+    PlanSettings,
+    Refusal,
+    plan_account,
+    plan_bot,
+    plan_gate,
+    status_write,
+)
 from tradingbot_operator.plan.children import Child
 from tradingbot_operator.plan.conditions import timestamp
 from tradingbot_operator.plan.deletion import finalizers
-from tradingbot_operator.plan.objects import ObjectKey, Raw, name_of, uid_of
+from tradingbot_operator.plan.objects import ObjectKey, Raw, mapping, name_of, namespace_of, text, uid_of
 from tradingbot_operator.plan.orphans import orphans
-from tradingbot_operator.plan.symbols import account_of
+from tradingbot_operator.plan.snapshot import gate_of
+from tradingbot_operator.plan.symbols import account_of, accounts_of, live_account_of, symbols_of
 from tradingbot_operator.queue import WorkQueue
 from tradingbot_operator.routing import is_urgent
 from tradingbot_operator.snapshots import account_snapshot, bot_snapshot, gate_snapshot
-from tradingbot_operator.store import ACCOUNT, BOT, CLAIM, GATE, Store
+from tradingbot_operator.store import ACCOUNT, APPROVAL, ATTESTATION, BOT, CLAIM, EVIDENCE, GATE, Store
 
 _LOG = structlog.get_logger(__name__)
 _UNREADABLE: Final = frozenset({"InvalidSpec", "AccountInvalid"})
+_REFUSED_EVIDENCE_SECONDS: Final = 30.0
+_RIVALS_READ: Final = 50
+"""Before a grant. Two live bots on one symbol of one account are sorted out by the next look in any case."""
 
 
 class Reconciler:
@@ -114,8 +129,11 @@ class Reconciler:
         started = time.monotonic()
         result = "done"
         try:
-            await self._reconcile(key)
-            self._queue.succeeded(key)
+            if await self._reconcile(key):
+                self._queue.succeeded(key)
+            else:
+                result = "refused"
+                _LOG.info("a part of it was refused, trying again", wait=self._queue.retry(key))
         except ConflictError as error:
             result = "conflict"
             _LOG.info("changed meanwhile, looking again", wait=self._queue.retry(key), error=error.message)
@@ -143,29 +161,34 @@ class Reconciler:
             RECONCILES.labels(kind=key.kind, result=result).inc()
             RECONCILE_SECONDS.labels(kind=key.kind).observe(time.monotonic() - started)
 
-    async def _reconcile(self, key: ObjectKey) -> None:
+    async def _reconcile(self, key: ObjectKey) -> bool:
+        """One look; whether the API server accepted every part of the plan."""
         raw = self._store.get(key)
         if raw is None:
             self.forget(key)
             if key.kind == BOT:
                 await self._remove(key, orphans(self._children(key), None))
-            return
+            return True
         plan = self._plan(key, raw)
         if _cannot_read(plan):
             # Before anybody is told that a spec is wrong: it may be of a release that this one does not know.
             await self._crds.check()
         if plan.release:
             await self._release(key, raw, plan)
-            return
+            return True
         refused = await self._carry_out(key, raw, plan)
         raw = self._store.get(key) or raw
         if refused != self._refusals.get(key, ()):
             # What the API server said belongs into the status, so the status is planned again with it.
             self._refusals[key] = refused
             plan = self._plan(key, raw)
+        if await self._make_evidence(key, raw, plan):
+            # What was written is evidence, or will be: the status says so at once, and there may be more to do.
+            raw = self._store.get(key) or raw
+            plan = self._plan(key, raw)
+            self._queue.add(key)
         await self._tell(key, raw, plan)
-        if refused:
-            self._queue.retry(key)
+        return not refused
 
     def _plan(self, key: ObjectKey, raw: Raw) -> Plan:
         now = self._now()
@@ -256,11 +279,75 @@ class Reconciler:
             await self._read_again(child_key)
             raise
 
+    async def _make_evidence(self, key: ObjectKey, raw: Raw, plan: Plan) -> bool:
+        """Writes evidence and what makes more of it; True where something is there now that was not."""
+        written = False
+        try:
+            for manifest in (*plan.record, *plan.produce):
+                made = ObjectKey(text(manifest, "kind"), namespace_of(manifest), name_of(manifest))
+                with self._observer.writing(made):
+                    self._store.put(made.kind, await create_once(self._connection, manifest))
+                written = True
+        except RefusedError as error:
+            # The bot trades on: that it cannot be promoted for now is no reason to call it broken.
+            _LOG.warning("evidence refused", error=error.message, wait=_REFUSED_EVIDENCE_SECONDS)
+            self._queue.add(key, after_seconds=_REFUSED_EVIDENCE_SECONDS)
+            message = f"the API server refused what makes evidence: {error.message}"
+            note = EventNote("EvidenceRefused", message, warning=True, transition=f"EvidenceRefused {error.message}")
+            await self._recorder.tell(key.kind, raw, note, self._now())
+        for one in plan.discard:
+            _LOG.info("removing what has served", kind=one.get("kind"), name=name_of(one))
+            await remove_orphan(self._connection, one)
+            # Known at once: what was taken away must not be taken for what is to be made anew under its name.
+            self._observer.gone(ObjectKey(text(one, "kind"), key.namespace, name_of(one)), uid_of(one))
+        return written
+
+    async def _confirm(self, key: ObjectKey, plan: Plan) -> tuple[Raw, Plan]:
+        """The same decision on what the API server holds at this moment. Raises ConflictError where it is another."""
+        await self._read_all_again(key)
+        raw = self._store.get(key)
+        if raw is None:
+            raise ConflictError(f"{key} is gone")
+        again = self._plan(key, raw)
+        if not again.confirm or _granted(again) != _granted(plan):
+            raise ConflictError(f"what a grant of {key} rests on has changed")
+        return raw, again
+
+    async def _read_all_again(self, key: ObjectKey) -> None:
+        """Everything that a grant rests on, as the API server has it now: no watch may be behind in this."""
+        await self._policies.read()
+        await self._read_again(key)
+        raw = self._store.get(key) or {}
+        live = live_account_of(raw)
+        around = [ObjectKey(ACCOUNT, key.namespace, name) for name in accounts_of(raw)]
+        if gate := gate_of(raw):
+            around.append(ObjectKey(GATE, key.namespace, gate))
+        rivals = self._store.bots_wanting_live(key.namespace, live, symbols_of(raw))
+        for other in (*around, *[rival for rival in rivals if rival != key][:_RIVALS_READ]):
+            await self._read_again(other)
+        selector = f"{BOT_LABEL}={key.name}"
+        await self._list_again(EVIDENCE, key.namespace, self._store.evidence_about(key), selector)
+        await self._list_again(APPROVAL, key.namespace, self._store.approvals_of(key))
+        await self._list_again(ATTESTATION, key.namespace, self._store.attestations_to(key.namespace, gate))
+
+    async def _list_again(self, kind: str, namespace: str, known: list[ObjectKey], label_selector: str = "") -> None:
+        listed: set[ObjectKey] = set()
+        resource = RESOURCES[kind]
+        async for _, items in self._connection.pages(resource, namespace=namespace, label_selector=label_selector):
+            for item in items:
+                listed.add(ObjectKey(kind, namespace, name_of(item)))
+                self._observer.seen(kind, item)
+        for missing in known:
+            if missing not in listed:
+                await self._read_again(missing)
+
     async def _tell(self, key: ObjectKey, raw: Raw, plan: Plan) -> None:
         if plan.status is None:
             return
         now = self._now()
-        write = status_write(raw, plan.status, timestamp(now))
+        if plan.confirm:
+            raw, plan = await self._confirm(key, plan)
+        write = status_write(raw, plan.status or {}, timestamp(now))
         if write.now and not await self._write_status(key, raw, plan):
             return
         for wait in (write.again_after_seconds, plan.again_after_seconds):
@@ -288,6 +375,12 @@ class Reconciler:
             self._observer.seen(key.kind, await self._connection.get(RESOURCES[key.kind], key.namespace, key.name))
         except NotFoundError:
             self._observer.gone(key)
+
+
+def _granted(plan: Plan) -> dict[str, object]:
+    """What a plan grants, but for the time at which it does."""
+    grant = mapping(plan.status or {}, "grant")
+    return {name: value for name, value in grant.items() if not name.endswith(("At", "Since"))}
 
 
 def _cannot_read(plan: Plan) -> bool:

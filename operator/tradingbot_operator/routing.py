@@ -24,7 +24,14 @@ from tradingbot_operator.plan.objects import (
 )
 from tradingbot_operator.plan.pods import is_over
 from tradingbot_operator.plan.snapshot import gate_of
-from tradingbot_operator.plan.symbols import account_of, accounts_of, symbols_of
+from tradingbot_operator.plan.symbols import (
+    account_of,
+    accounts_of,
+    asks_for_live,
+    is_live,
+    live_account_of,
+    symbols_of,
+)
 from tradingbot_operator.store import ACCOUNT, APPROVAL, ATTESTATION, BOT, EVIDENCE, GATE, POD, Store
 
 # A gate's status lists its bots: a thousand new ones are told in a few writes, not in a thousand that each grow.
@@ -72,6 +79,10 @@ def _by_bot(store: Store, before: Raw | None, after: Raw | None, seen: Raw) -> I
     yield ObjectKey(BOT, namespace, name_of(seen))
     if gate_of(seen) and _verdict(before) != _verdict(after):
         yield ObjectKey(GATE, namespace, gate_of(seen))
+    for raw in (before, after) if _liveness(before) != _liveness(after) else ():
+        if raw is not None:
+            yield from store.bots_wanting_live(namespace, live_account_of(raw), symbols_of(raw))
+            yield from (ObjectKey(ACCOUNT, namespace, live) for live in (live_account_of(raw),) if live)
     if not _is_spec_changed(before, after):
         return
     for raw in (before, after):
@@ -82,6 +93,13 @@ def _by_bot(store: Store, before: Raw | None, after: Raw | None, seen: Raw) -> I
         yield from capital_rivals(store, namespace, account_of(raw))
         if gate := gate_of(raw):
             yield ObjectKey(GATE, namespace, gate)
+
+
+def _liveness(bot: Raw | None) -> tuple[object, ...]:
+    """What other bots that want the same symbols of its live account depend on."""
+    if bot is None:
+        return ()
+    return (uid_of(bot), live_account_of(bot), symbols_of(bot), asks_for_live(bot), is_live(bot))
 
 
 def _verdict(bot: Raw | None) -> tuple[str, ...]:
@@ -116,6 +134,7 @@ def _by_child(store: Store, kind: str, before: Raw | None, after: Raw | None) ->
         symbols = (annotation(before, SYMBOLS_ANNOTATION) or "").split(",")
         account = annotation(before, ACCOUNT_ANNOTATION) or ""
         yield from store.bots_claiming(namespace_of(before), account, symbols)
+        yield from store.bots_wanting_live(namespace_of(before), account, symbols)
 
 
 def _is_spec_changed(before: Raw | None, after: Raw | None) -> bool:

@@ -2,8 +2,10 @@
 
 from collections.abc import Iterable
 from datetime import datetime
+from typing import Final
 
 from tradingbot_api import KILL_ANNOTATION
+from tradingbot_api.group import BOT_LABEL, PRODUCER_LABEL
 from tradingbot_operator.cluster.reports import ReportBook, Target
 from tradingbot_operator.plan import (
     AccountSnapshot,
@@ -17,15 +19,26 @@ from tradingbot_operator.plan import (
     ReportPending,
 )
 from tradingbot_operator.plan.children import CHILD_KINDS
-from tradingbot_operator.plan.conditions import Verdict
-from tradingbot_operator.plan.names import child_name, claim_name
-from tradingbot_operator.plan.objects import ObjectKey, Raw, annotation, is_being_deleted, text, uid_of
+from tradingbot_operator.plan.conditions import Verdict, parse_timestamp
+from tradingbot_operator.plan.evidence import is_about
+from tradingbot_operator.plan.names import child_name, claim_name, pod_name
+from tradingbot_operator.plan.objects import (
+    ObjectKey,
+    Raw,
+    annotation,
+    is_being_deleted,
+    label,
+    text,
+    uid_of,
+)
 from tradingbot_operator.plan.pods import is_answering, newest
 from tradingbot_operator.plan.policies import NOT_READ
-from tradingbot_operator.plan.snapshot import gate_of
-from tradingbot_operator.plan.symbols import account_of, symbols_of
+from tradingbot_operator.plan.snapshot import CollectedSessions, gate_of
+from tradingbot_operator.plan.symbols import account_of, live_account_of, symbols_of
 from tradingbot_operator.routing import capital_rivals
-from tradingbot_operator.store import ACCOUNT, CLAIM, GATE, POD, Store
+from tradingbot_operator.store import ACCOUNT, CLAIM, GATE, JOB, POD, Store
+
+_PRODUCER_KINDS: Final = frozenset({"ConfigMap", "NetworkPolicy", JOB, POD})
 
 
 def bot_snapshot(
@@ -40,8 +53,9 @@ def bot_snapshot(
     policies: Verdict = NOT_READ,
 ) -> BotSnapshot:
     """What is known of one bot."""
-    account = account_of(bot)
+    account, live = account_of(bot), live_account_of(bot)
     pods = _pods(store, key)
+    evidence = _objects(store, store.evidence_about(key))
     name = child_name(key.name)
     return BotSnapshot(
         bot=bot,
@@ -62,6 +76,17 @@ def bot_snapshot(
         },
         pods=pods,
         claim=store.get(ObjectKey(CLAIM, key.namespace, claim_name(key.name))),
+        live_account=store.get(ObjectKey(ACCOUNT, key.namespace, live)) if live else None,
+        live_rivals=_claimants(
+            store, (rival for rival in store.bots_wanting_live(key.namespace, live, symbols_of(bot)) if rival != key)
+        ),
+        live_account_bots=_claimants(store, capital_rivals(store, key.namespace, live)) if live else (),
+        live_pods=_objects(store, store.pods_trading(key.namespace, live, symbols_of(bot))) if live else (),
+        evidence=evidence,
+        approvals=_objects(store, store.approvals_of(key)),
+        attestations=_objects(store, store.attestations_to(key.namespace, gate_of(bot))),
+        producers=_producers(store, key),
+        sessions=_sessions(book, bot, pods, evidence),
         reported=_reported(book, pods),
         refusals=refusals,
     )
@@ -121,7 +146,27 @@ def _target(store: Store, key: ObjectKey) -> Target | None:
 
 
 def _pods(store: Store, bot: ObjectKey) -> tuple[Raw, ...]:
-    return _objects(store, (key for key in store.children(bot) if key.kind == POD))
+    """The bot's own pod. Its labels are also those of others that belong to the bot; its name only one can have."""
+    pod = store.get(ObjectKey(POD, bot.namespace, pod_name(bot.name)))
+    return (pod,) if pod is not None and label(pod, BOT_LABEL) == bot.name and not label(pod, PRODUCER_LABEL) else ()
+
+
+def _sessions(book: ReportBook, bot: Raw, pods: tuple[Raw, ...], evidence: tuple[Raw, ...]) -> CollectedSessions | None:
+    """What the bot's pod gave, without what is evidence already and what the stored subject is too young for.
+
+    Most looks need none of it, and to read it again each time would be most of what they cost.
+    """
+    pod, digest = newest(pods), text(bot, "status", "subjectDigest")
+    if pod is None:
+        return None
+    recorded = {text(one, "spec", "sourceDigest") for one in evidence if digest and is_about(one, uid_of(bot), digest)}
+    since = parse_timestamp(text(bot, "status", "promotion", "subject", "since"))
+    return book.sessions.of(uid_of(pod), recorded=recorded, since=since)
+
+
+def _producers(store: Store, bot: ObjectKey) -> tuple[Raw, ...]:
+    found = _objects(store, (key for key in store.children(bot) if key.kind in _PRODUCER_KINDS))
+    return tuple(one for one in found if label(one, PRODUCER_LABEL))
 
 
 def _reported(book: ReportBook, pods: tuple[Raw, ...]) -> Reported:

@@ -3,14 +3,16 @@
 A cache, never the truth: any entry may be stale or missing, and the next watch event or sweep repairs it.
 Must never do I/O and must never hand out an object that anyone changes in place. Objects are kept as JSON and decoded
 for whoever asks: as text they take a fraction of the memory, and the garbage collector has nothing to walk through.
+Evidence, of which there is by far the most, is packed as well: each object by what the bot's first one already says.
 """
 
 import json
 import sys
+import zlib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from tradingbot_api.group import ACCOUNT_ANNOTATION, BOT_LABEL, SYMBOLS_ANNOTATION
 from tradingbot_operator.plan.objects import (
@@ -25,7 +27,7 @@ from tradingbot_operator.plan.objects import (
     uid_of,
 )
 from tradingbot_operator.plan.snapshot import gate_of
-from tradingbot_operator.plan.symbols import account_of, accounts_of, symbols_of
+from tradingbot_operator.plan.symbols import account_of, accounts_of, live_account_of, symbols_of
 
 BOT = "TradingBot"
 ACCOUNT = "BrokerAccount"
@@ -40,7 +42,8 @@ CLAIM = "PersistentVolumeClaim"
 _Index = dict[Any, set[ObjectKey]]
 _IndexEntry = tuple[str, Any]
 _CLAIM_METADATA: Final = ("name", "namespace", "uid", "creationTimestamp")
-_CLAIM_SPEC: Final = ("accounts", "symbols", "capital")
+_CLAIM_SPEC: Final = ("accounts", "symbols", "capital", "mode")
+_CLAIM_STATUS: Final = ("effectiveMode", "grant")
 _DECODED_KEPT: Final = 256
 """One look asks for the same few objects again and again."""
 
@@ -52,6 +55,15 @@ class _Stored:
     encoded: bytes
     claimant: Raw | None
     index_entries: tuple[_IndexEntry, ...]
+    sample: bytes | None
+    """What it is packed by; None where it is not packed."""
+
+    @property
+    def decoded(self) -> Any:
+        """The object."""
+        if self.sample is None:
+            return json.loads(self.encoded)
+        return json.loads(zlib.decompressobj(zdict=self.sample).decompress(self.encoded))
 
 
 class Store:
@@ -62,6 +74,7 @@ class Store:
         self._indices: defaultdict[str, _Index] = defaultdict(dict)
         self._touched: set[ObjectKey] = set()
         self._decoded: dict[ObjectKey, tuple[_Stored, Raw]] = {}
+        self._samples: dict[_IndexEntry, bytes] = {}
 
     def __len__(self) -> int:
         return sum(map(len, self._objects.values()))
@@ -72,8 +85,11 @@ class Store:
         if stored is None:
             return None
         known, raw = self._decoded.get(key, (None, {}))
+        if stored.sample is not None:
+            # A look asks for all of a bot's evidence once: kept, it would only drive out what is asked for again.
+            return cast(Raw, stored.decoded)
         if known is not stored:
-            raw = json.loads(stored.encoded)
+            raw = stored.decoded
             self._decoded.pop(key, None)
             self._decoded[key] = stored, raw
             if len(self._decoded) > _DECODED_KEPT:
@@ -81,7 +97,8 @@ class Store:
         return raw
 
     def claimant(self, bot: ObjectKey) -> Raw | None:
-        """A bot with no more of it than decides between bots: name, uid, age, account, symbols and capital.
+        """A bot with no more of it than decides between bots: name, uid, age, accounts, symbols, capital, and whether
+        it is or asks to be live.
 
         Not decoded: a look at one bot of an account asks for it of all.
         """
@@ -108,12 +125,16 @@ class Store:
         if known is not None and not _is_newer(resource_version(raw), known.version):
             return False
         self._forget_indices(key, known)
+        entries = tuple(dict.fromkeys(_index_entries(kind, raw)))
+        encoded = json.dumps(_without_managed_fields(raw), separators=(",", ":"), ensure_ascii=False).encode()
+        sample = self._samples.setdefault(entries[0], encoded) if kind == EVIDENCE else None
         stored = _Stored(
             resource_version(raw),
             uid_of(raw),
-            json.dumps(_without_managed_fields(raw), separators=(",", ":"), ensure_ascii=False).encode(),
+            encoded if sample is None else _packed(encoded, sample),
             _claimant(raw) if kind == BOT else None,
-            tuple(dict.fromkeys(_index_entries(kind, raw))),
+            entries,
+            sample,
         )
         self._objects[kind][key] = stored
         for index, value in stored.index_entries:
@@ -145,6 +166,10 @@ class Store:
     def bots_claiming(self, namespace: str, account: str, symbols: Iterable[str]) -> list[ObjectKey]:
         """The bots that ask for any of the symbols of an account."""
         return self._look_up_each("claim", namespace, account, symbols)
+
+    def bots_wanting_live(self, namespace: str, account: str, symbols: Iterable[str]) -> list[ObjectKey]:
+        """The bots that name an account for live trading and ask for any of the symbols, whatever their mode is."""
+        return self._look_up_each("live claim", namespace, account, symbols)
 
     def bots_at_gate(self, namespace: str, gate: str) -> list[ObjectKey]:
         """The bots that name a gate."""
@@ -182,6 +207,7 @@ class Store:
             members.discard(key)
             if not members:
                 del self._indices[index][value]
+                self._samples.pop((index, value), None)
 
     def _touch(self, key: ObjectKey, stored: _Stored) -> None:
         if key.kind == BOT:
@@ -193,6 +219,11 @@ class Store:
             self._touched.update(self.bots_on_account(key.namespace, key.name))
 
 
+def _packed(encoded: bytes, sample: bytes) -> bytes:
+    packing = zlib.compressobj(zdict=sample)
+    return packing.compress(encoded) + packing.flush()
+
+
 def _is_newer(theirs: str, ours: str) -> bool:
     if ours.isdecimal() and theirs.isdecimal():
         return int(theirs) > int(ours)
@@ -201,10 +232,11 @@ def _is_newer(theirs: str, ours: str) -> bool:
 
 
 def _claimant(bot: Raw) -> Raw:
-    metadata, spec = mapping(bot, "metadata"), mapping(bot, "spec")
+    metadata, spec, status = mapping(bot, "metadata"), mapping(bot, "spec"), mapping(bot, "status")
     return {
         "metadata": {key: metadata[key] for key in _CLAIM_METADATA if key in metadata},
         "spec": {key: spec[key] for key in _CLAIM_SPEC if key in spec},
+        "status": {key: status[key] for key in _CLAIM_STATUS if key in status},
     }
 
 
@@ -223,6 +255,8 @@ def _index_entries(kind: str, raw: Raw) -> Iterator[tuple[str, Any]]:
         account = account_of(raw)
         for symbol in symbols_of(raw):
             yield "claim", (namespace, account, symbol)
+            if live := live_account_of(raw):
+                yield "live claim", (namespace, live, symbol)
         if gate := gate_of(raw):
             yield "gate", (namespace, gate)
         return

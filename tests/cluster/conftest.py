@@ -47,7 +47,7 @@ def api(kubeconfig: Path) -> Iterator[ApiServer]:
     for document in manifests(ROOT / "manifests/base"):
         if document["kind"] != "Deployment":
             server.apply(document)
-    for kind in ("TradingBot", "BrokerAccount", "PromotionGate"):
+    for kind in ("TradingBot", "BrokerAccount", "PromotionGate", "PromotionEvidence", "Approval", "Attestation"):
         eventually(lambda kind=kind: server.list(kind) is not None, f"{kind} is served", 30)
     yield server
     server.close()

@@ -83,7 +83,7 @@ class Cast:
     def vandalism(self) -> None:
         api, namespace = self.world.api, self.world.namespace
         config = self.world.child("beta", "ConfigMap")["data"]
-        api.patch("ConfigMap", "beta-bot", {"data": {"bot.yaml": "mine"}}, namespace)
+        self.world.tamper("ConfigMap", "beta-bot", {"data": {"bot.yaml": "mine"}})
         api.delete("Service", "beta-bot", namespace)
         self._eventually(lambda: self.world.child("beta", "ConfigMap")["data"] == config, "the config is repaired")
         self._eventually(lambda: self.world.child("beta", "Service"), "there is a Service again")

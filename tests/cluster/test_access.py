@@ -9,6 +9,8 @@ import pytest
 from api_server import MERGE, ApiServer, Json, Refused, eventually, manifests, path_of
 from world import World
 
+from tradingbot_operator.plan.policies import SHIPPED as FENCES
+
 ROOT = Path(__file__).parents[2]
 SECRETS = "api/v1/secrets"
 GROUP = "apis/tradingbots.dev/v1alpha1/namespaces/default"
@@ -16,6 +18,7 @@ POLICIES = "apis/admissionregistration.k8s.io/v1"
 RBAC = "apis/rbac.authorization.k8s.io/v1"
 KILL: Json = {"metadata": {"annotations": {"tradingbots.dev/kill": "enough"}}}
 PEOPLE = ("view", "edit", "admin")
+GIVEN_BY_NAME = ("tradingbots-duty", "tradingbots-approver", "tradingbots-releaser")
 
 
 @pytest.fixture
@@ -114,8 +117,10 @@ def test_the_operator_may_not(operator_identity: ApiServer, method: str, path: s
 
 @pytest.mark.parametrize("kind", ["validatingadmissionpolicies", "validatingadmissionpolicybindings"])
 def test_the_operator_reads_its_own_fences(operator_identity: ApiServer, kind: str) -> None:
-    for name in ("live-pods", "live-workloads", "operator", "scale", "status"):
-        assert not is_refused(operator_identity, "GET", f"{POLICIES}/{kind}/tradingbots-{name}")
+    names = [name.name for name in FENCES]
+    assert len(names) > 10
+    for name in names:
+        assert not is_refused(operator_identity, "GET", f"{POLICIES}/{kind}/{name}")
 
 
 def test_the_operator_cannot_grant_what_it_does_not_have(operator_identity: ApiServer, namespace: str) -> None:
@@ -228,10 +233,10 @@ def test_a_neighbour_cannot_take_a_bots_identity(api: ApiServer, bot_identity: A
 # -------------------------------------------------------------------- people
 
 
-@pytest.mark.parametrize("role", PEOPLE)
-def test_whoever_may_look_sees_bots_accounts_and_gates(somebody: Somebody, namespace: str, role: str) -> None:
+@pytest.mark.parametrize("role", [*PEOPLE, *GIVEN_BY_NAME])
+def test_whoever_may_look_sees_everything_of_ours(somebody: Somebody, namespace: str, role: str) -> None:
     with somebody(role) as person:
-        for kind in ("TradingBot", "BrokerAccount", "PromotionGate"):
+        for kind in ("TradingBot", "BrokerAccount", "PromotionGate", "PromotionEvidence", "Approval", "Attestation"):
             assert person.list(kind, namespace) == []
 
 
@@ -298,6 +303,151 @@ def test_nobody_but_the_operator_writes_a_status(
         eventually(lambda: is_refused(person, "PATCH", path, status), "the status is fenced")
 
 
+# ------------------------------------------------------------ people on duty
+
+
+@pytest.fixture
+def on_duty(api: ApiServer, somebody: Somebody, namespace: str) -> Iterator[ApiServer]:
+    """A person who may stop bots, where the policy that holds them to that is in force."""
+    world = World(api, namespace)
+    world.account()
+    world.bot("momentum", annotations={"note": "ours"}, mode="live", gateRef={"name": "any"}, accounts=LIVE_TOO)
+    with somebody("tradingbots-duty") as person:
+        path = path_of("TradingBot", namespace, "momentum")
+        change = {"spec": {"capital": "1"}}
+        eventually(lambda: is_refused(person, "PATCH", path, change, dryRun="All"), "the policy is in force")
+        yield person
+
+
+LIVE_TOO = {"paper": "sim", "live": "real"}
+PAUSE: Json = {"metadata": {"annotations": {"tradingbots.dev/pause": ""}}}
+STOPS: dict[str, Json] = {
+    "kill": KILL,
+    "kill without a word": {"metadata": {"annotations": {"tradingbots.dev/kill": ""}}},
+    "pause": PAUSE,
+    "both": {"metadata": {"annotations": {"tradingbots.dev/kill": "a", "tradingbots.dev/pause": "b"}}},
+    "pause in the spec": {"spec": {"paused": True}},
+    "back to paper": {"spec": {"mode": "paper"}},
+    "everything at once": KILL | {"spec": {"mode": "paper", "paused": True}},
+}
+
+
+@pytest.mark.parametrize("stop", STOPS.values(), ids=STOPS)
+def test_a_person_on_duty_stops_a_bot(on_duty: ApiServer, namespace: str, stop: Json) -> None:
+    on_duty.patch("TradingBot", "momentum", stop, namespace)
+    # And again, when it is there already.
+    on_duty.patch("TradingBot", "momentum", stop, namespace)
+
+
+def test_a_person_on_duty_kills_every_bot_on_an_account(on_duty: ApiServer, namespace: str) -> None:
+    on_duty.patch("BrokerAccount", "sim", KILL, namespace)
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {},
+        {"paused": True},
+        {"strategy": {"name": "any", "parameters": {"deep": {str(n): "x" * 1000 for n in range(300)}}}},
+        {"symbols": [f"S{letter}" for letter in "ABCDEFGHIJKLMNOPQRSTUVWXYZ"]},
+    ],
+    ids=["plain", "paused", "large", "many symbols"],
+)
+def test_a_kill_by_a_person_on_duty_is_never_refused_whatever_the_bot_is(
+    api: ApiServer, on_duty: ApiServer, namespace: str, spec: Json
+) -> None:
+    World(api, namespace).bot("odd", **spec)
+    deleting = {"metadata": {"finalizers": ["example.com/wait"], "labels": {"a": "b"}}}
+    api.patch("TradingBot", "odd", deleting, namespace)
+    api.delete("TradingBot", "odd", namespace)
+    on_duty.patch("TradingBot", "odd", KILL, namespace)
+    # A change of the spec is looked at however large it is.
+    path = path_of("TradingBot", namespace, "odd")
+    assert is_refused(on_duty, "PATCH", path, {"spec": {"capital": "1"}})
+    api.patch("TradingBot", "odd", {"metadata": {"finalizers": None}}, namespace)
+
+
+def test_a_person_on_duty_takes_back_a_pause_and_an_annotation_of_kill(on_duty: ApiServer, namespace: str) -> None:
+    for key in ("tradingbots.dev/pause", "tradingbots.dev/kill"):
+        for value in ("", None):
+            on_duty.patch("TradingBot", "momentum", {"metadata": {"annotations": {key: value}}}, namespace)
+
+
+NO_STOPS: dict[str, Json] = {
+    "capital": {"spec": {"capital": "20000"}},
+    "an image": {"spec": {"image": "mine:1"}},
+    "fewer limits": {"spec": {"risk": {"maxPositions": 100}}},
+    "a field that was not there": {"spec": {"podLabels": {"a": "b"}}},
+    "no gate": {"spec": {"gateRef": None, "mode": "paper"}},
+    "a kill that brings a change along": KILL | {"spec": {"image": "mine:1"}},
+    "a kill with another annotation": {
+        "metadata": {"annotations": {"tradingbots.dev/kill": "", "tradingbots.dev/skip-cancel-on-delete": ""}}
+    },
+    "an annotation": {"metadata": {"annotations": {"tradingbots.dev/reset-breaker": "please"}}},
+    "an empty annotation": {"metadata": {"annotations": {"tradingbots.dev/skip-cancel-on-delete": ""}}},
+    "an annotation that was there": {"metadata": {"annotations": {"note": "theirs"}}},
+    "an annotation less": {"metadata": {"annotations": {"note": None}}},
+    "a label": {"metadata": {"labels": {"a": "b"}}},
+    "a finalizer": {"metadata": {"finalizers": ["example.com/wait"]}},
+    "an owner": {"metadata": {"ownerReferences": [{"apiVersion": "v1", "kind": "ConfigMap", "name": "x", "uid": "y"}]}},
+}
+
+
+@pytest.mark.parametrize("change", NO_STOPS.values(), ids=NO_STOPS)
+def test_a_person_on_duty_does_nothing_but_stop(on_duty: ApiServer, namespace: str, change: Json) -> None:
+    assert is_refused(on_duty, "PATCH", path_of("TradingBot", namespace, "momentum"), change)
+
+
+def test_a_person_on_duty_starts_nothing(api: ApiServer, on_duty: ApiServer, namespace: str) -> None:
+    stopped = {"spec": {"mode": "paper", "paused": True}}
+    api.patch("TradingBot", "momentum", stopped, namespace)
+    path = path_of("TradingBot", namespace, "momentum")
+    for change in ({"spec": {"mode": "live"}}, {"spec": {"paused": False}}, {"spec": {"paused": None}}):
+        assert is_refused(on_duty, "PATCH", path, change), change
+    for method, where in (("DELETE", path), ("POST", f"{path.rpartition('/')[0]}"), ("PATCH", f"{path}/status")):
+        assert is_refused(on_duty, method, where), where
+    account = path_of("BrokerAccount", namespace, "sim")
+    assert is_refused(on_duty, "PATCH", account, {"spec": {"baseURL": "http://elsewhere:8080"}})
+    assert is_refused(on_duty, "PATCH", account, {"metadata": {"annotations": {"note": "x"}}})
+
+
+@pytest.mark.usefixtures("on_duty")
+def test_who_may_update_is_not_held_to_stops(somebody: Somebody, namespace: str) -> None:
+    with somebody("edit") as author:
+        author.patch("TradingBot", "momentum", {"spec": {"capital": "20000", "mode": "live"}}, namespace)
+
+
+# ---------------------------------------------- who decides, by an approval
+
+
+@pytest.mark.parametrize("role", GIVEN_BY_NAME)
+def test_who_decides_changes_no_bot_no_account_no_gate_and_no_evidence(
+    api: ApiServer, somebody: Somebody, namespace: str, role: str
+) -> None:
+    world = World(api, namespace)
+    world.account("one")
+    world.gate("one")
+    world.bot("one")
+    with somebody(role) as person:
+        for kind in ("TradingBot", "BrokerAccount", "PromotionGate"):
+            path = path_of(kind, namespace, "one")
+            assert is_refused(person, "DELETE", path)
+            assert is_refused(person, "POST", path_of(kind, namespace))
+            assert is_refused(person, "PATCH", path, {"metadata": {"labels": {"a": "b"}}}), path
+        for kind in ("PromotionEvidence", "Attestation"):
+            assert is_refused(person, "POST", path_of(kind, namespace))
+            assert is_refused(person, "DELETE", path_of(kind, namespace, "any"))
+
+
+@pytest.mark.parametrize("role", [*PEOPLE, "tradingbots-gates"])
+def test_nobody_gets_the_right_to_approve_release_or_attest_by_another_role(api: ApiServer, role: str) -> None:
+    for rule in api.get("ClusterRole", role).get("rules") or []:
+        if set(rule["apiGroups"]) & {"tradingbots.dev", "*"}:
+            assert not set(rule["verbs"]) & {"*", "approve", "release", "acknowledge", "attest"}, rule
+            if set(rule["resources"]) & {"*", "approvals", "attestations", "promotionevidences"}:
+                assert set(rule["verbs"]) == {"get", "list", "watch"}, rule
+
+
 # -------------------------------------------------------------- Pod Security
 
 
@@ -306,7 +456,8 @@ def as_pod(workload: Json) -> Json:
     return {
         "apiVersion": "v1",
         "kind": "Pod",
-        "metadata": {"name": "admitted", "labels": template["metadata"].get("labels", {})},
+        # Without the labels that only a controller may give: they are no part of what is looked at here.
+        "metadata": {"name": "admitted"},
         "spec": {**template["spec"], "serviceAccountName": "default"},
     }
 

@@ -1,5 +1,6 @@
 """A TradingBot becomes its children, which are repaired, made again, and gone with it."""
 
+import time
 from typing import Any
 
 import pytest
@@ -78,7 +79,7 @@ def content(child: Json) -> Json:
 def test_drift_is_repaired(world: World, kind: str, change: Json) -> None:
     bot = ready_world(world)
     before = content(world.child(bot, kind))
-    patched = world.api.patch(kind, f"{bot}-bot", change, world.namespace)
+    patched = world.tamper(kind, f"{bot}-bot", change)
     assert content(patched) != before
     eventually(lambda: content(world.child(bot, kind)) == before, f"the {kind} is as before")
 
@@ -89,7 +90,7 @@ def test_a_variable_that_somebody_adds_to_the_container_is_taken_out(world: Worl
     (container,) = world.child(bot)["spec"]["template"]["spec"]["containers"]
     extra = {**container, "env": [*container["env"], {"name": "APCA_API_BASE_URL", "value": "https://evil"}]}
     change = {"spec": {"template": {"spec": {"containers": [extra, {"name": "spy", "image": "spy"}]}}}}
-    world.api.patch("StatefulSet", f"{bot}-bot", change, world.namespace)
+    world.tamper("StatefulSet", f"{bot}-bot", change)
     eventually(lambda: content(world.child(bot)) == before, "the StatefulSet is as before")
 
 
@@ -184,6 +185,16 @@ def test_a_refused_child_is_a_condition_and_its_repair_is_taken_up(world: World)
     world.bot(bot)
     world.wait_for_children(bot)
     world.wait_for_condition(bot, "Ready", "False", "VolumePending")
+
+
+def test_what_is_refused_again_and_again_is_asked_for_ever_less(world: World, operator: OperatorProcess) -> None:
+    world.account()
+    before = operator.metric("reconciles_total", kind="TradingBot", result="refused")
+    bot = world.bot("momentum", resources={"requests": {"memory": "2Gi"}, "limits": {"memory": "1Gi"}})
+    world.wait_for_condition(bot, "Ready", "False", "ApplyRefused")
+    time.sleep(8)
+    # 0.25 s, doubling: five in the first eight seconds; one a quarter of a second would be more than thirty.
+    assert 2 <= operator.metric("reconciles_total", kind="TradingBot", result="refused") - before <= 9
 
 
 def test_nothing_is_written_when_nothing_changes_and_nothing_after_a_crash(

@@ -267,9 +267,9 @@ def test_an_orphan_from_while_the_operator_was_down_is_found(world: World, opera
         eventually(lambda kind=kind: not world.api.exists(kind, f"{bot}-bot", world.namespace), f"{kind} is gone", 60)
     kept = ("name", "labels", "annotations")
     copy = {key: orphan[key] for key in ("apiVersion", "kind", "data")}
-    world.api.create(copy | {"metadata": {key: orphan["metadata"][key] for key in kept}}, world.namespace)
+    world.smuggle(copy | {"metadata": {key: orphan["metadata"][key] for key in kept}})
     named_alike = {"name": "momentum-notes", "labels": {"tradingbots.dev/bot": bot}}
-    world.api.create({"apiVersion": "v1", "kind": "ConfigMap", "metadata": named_alike}, world.namespace)
+    world.smuggle({"apiVersion": "v1", "kind": "ConfigMap", "metadata": named_alike})
     operator.start()
     eventually(lambda: not world.api.exists("ConfigMap", f"{bot}-bot", world.namespace), "the orphan is removed")
     assert world.api.exists("ConfigMap", "momentum-notes", world.namespace)
@@ -282,7 +282,7 @@ def test_a_namesakes_orphan_makes_room_for_the_new_bots_own_child(world: World, 
     operator.kill()
     annotations = {"tradingbots.dev/bot-uid": "00000000-0000-0000-0000-000000000000"}
     change = {"metadata": {"ownerReferences": None, "annotations": annotations}}
-    world.api.patch("ConfigMap", f"{bot}-bot", change, world.namespace)
+    world.tamper("ConfigMap", f"{bot}-bot", change)
     operator.start()
 
     def is_its_own() -> bool:

@@ -2,69 +2,31 @@
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
-from api_server import APPLY, MERGE, ApiServer, Json, Refused, eventually, path_of
+from api_server import APPLY, MERGE, ApiServer, Json, eventually, path_of
+from fenced_objects import (
+    BOT,
+    LIVE,
+    MARKS,
+    PRODUCER,
+    as_the_operator,
+    config_map,
+    job,
+    live_stateful_set,
+    marked,
+    pod,
+    refusal,
+    stateful_set,
+    template,
+)
 from world import World
 
 BASE = Path(__file__).parents[2] / "manifests/base"
-LIVE = "tradingbots.dev/live"
 POLICY = "ValidatingAdmissionPolicy"
 BINDING = "ValidatingAdmissionPolicyBinding"
 OWN_KINDS = ("TradingBot", "BrokerAccount", "PromotionGate")
-
-
-def template(*, live: bool, image: str = "bot:1") -> Json:
-    container = {
-        "name": "bot",
-        "image": image,
-        "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
-    }
-    security = {"runAsNonRoot": True, "runAsUser": 65532, "seccompProfile": {"type": "RuntimeDefault"}}
-    labels = {"tradingbots.dev/bot": "momentum"} | ({LIVE: ""} if live else {})
-    spec = {"containers": [container], "securityContext": security, "automountServiceAccountToken": False}
-    return {"metadata": {"labels": labels}, "spec": spec}
-
-
-def stateful_set(*, live: bool = True, name: str = "momentum-x", **spec: Any) -> Json:
-    body = {
-        "replicas": 1,
-        "serviceName": name,
-        "selector": {"matchLabels": {"tradingbots.dev/bot": "momentum"}},
-        "template": template(live=live),
-        **spec,
-    }
-    labels = {LIVE: ""} if live else {"team": "a"}
-    return {"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": name, "labels": labels}, "spec": body}
-
-
-def job(*, live: bool = True) -> Json:
-    pod = template(live=live)
-    pod["spec"]["restartPolicy"] = "Never"
-    labels = {LIVE: ""} if live else {}
-    metadata = {"name": "flatten", "labels": labels}
-    return {"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": {"template": pod}}
-
-
-def pod(*, live: bool = True) -> Json:
-    return {"apiVersion": "v1", "kind": "Pod", **template(live=live)} | {
-        "metadata": {"name": "loose", "labels": {LIVE: ""} if live else {}}
-    }
-
-
-def refusal(act: Callable[[], object]) -> str | None:
-    """What a policy says against it; None where it is done."""
-    try:
-        act()
-    except Refused as refused:
-        if refused.code == 409:
-            raise
-        assert refused.code == 403, refused
-        assert "ValidatingAdmissionPolicy" in refused.message, refused
-        return refused.message
-    return None
 
 
 @pytest.fixture
@@ -76,10 +38,11 @@ def fenced(api: ApiServer, namespace: str) -> str:
         path = path_of(document["kind"], namespace)
         return refusal(lambda: api.request("POST", path, document, dryRun="All"))
 
-    eventually(lambda: probe(stateful_set()), "live workloads are fenced")
-    eventually(lambda: probe(pod()), "live pods are fenced")
+    for document in (stateful_set(LIVE), job(PRODUCER), pod(BOT), config_map(BOT)):
+        eventually(lambda document=document: probe(document), f"{document['kind']}s are fenced")
     eventually(lambda: refusal(lambda: write_status(api, "TradingBot", namespace, dryRun="All")), "status is fenced")
-    api.create(stateful_set(live=False, name="probe", replicas=0), namespace)
+    with as_the_operator(api) as maker:
+        maker.create(stateful_set(BOT, name="probe", replicas=0), namespace)
     eventually(lambda: refusal(lambda: scale(api, "probe", namespace, 1, dryRun="All")), "scaling is fenced")
     api.delete("StatefulSet", "probe", namespace)
     return namespace
@@ -143,8 +106,7 @@ def test_another_service_account_of_its_namespace_is_not_the_operator(api: ApiSe
 
 
 def test_the_operator_changes_finalizers_and_nothing_else_of_what_is_asked_for(api: ApiServer, fenced: str) -> None:
-    # With every right that RBAC can give: what is left is the policy.
-    with api.as_user("system:serviceaccount:tradingbot-system:tradingbot-operator", "system:masters") as the_operator:
+    with as_the_operator(api) as the_operator:
         changes: dict[str, Json] = {
             "the mode": {"spec": {"mode": "paper", "capital": "99"}},
             "an annotation": {"metadata": {"annotations": {"tradingbots.dev/kill": "by itself"}}},
@@ -164,22 +126,28 @@ def test_the_operator_changes_finalizers_and_nothing_else_of_what_is_asked_for(a
 # -------------------------------------------------------------------- live
 
 
-@pytest.mark.parametrize("document", [stateful_set(), job(), pod()], ids=lambda document: document["kind"])
-def test_not_even_an_administrator_makes_what_is_live(api: ApiServer, fenced: str, document: Json) -> None:
-    said = refusal(lambda: api.create(document, fenced))
+@pytest.mark.parametrize("mark", MARKS)
+@pytest.mark.parametrize("make", [stateful_set, job, pod, config_map])
+def test_not_even_an_administrator_makes_what_is_live(
+    api: ApiServer, fenced: str, make: Callable[[str], Json], mark: str
+) -> None:
+    said = refusal(lambda: api.create(make(mark), fenced))
     assert said is not None
-    assert "tradingbots.dev/live" in said
+    assert "tradingbots.dev/bot, live or producer" in said
 
 
+@pytest.mark.parametrize("mark", MARKS)
 @pytest.mark.parametrize("where", ["itself", "its pods"])
-def test_half_a_label_is_a_label(api: ApiServer, fenced: str, where: str) -> None:
-    document = stateful_set(live=where == "itself")
-    document["spec"]["template"] = template(live=where == "its pods")
+@pytest.mark.parametrize("make", [stateful_set, job])
+def test_half_a_label_is_a_label(api: ApiServer, fenced: str, make: Callable[..., Json], where: str, mark: str) -> None:
+    document = make()
+    part = document if where == "itself" else document["spec"]["template"]
+    part["metadata"]["labels"] |= marked(mark)
     assert refusal(lambda: api.create(document, fenced))
 
 
 @pytest.mark.parametrize(
-    "document", [stateful_set(live=False), job(live=False), pod(live=False)], ids=lambda document: document["kind"]
+    "document", [stateful_set(), job(), pod(), config_map()], ids=lambda document: document["kind"]
 )
 def test_what_is_not_live_is_nobodys_concern_and_cannot_become_live(
     api: ApiServer, fenced: str, document: Json
@@ -187,21 +155,27 @@ def test_what_is_not_live_is_nobodys_concern_and_cannot_become_live(
     kind, name = document["kind"], document["metadata"]["name"]
     api.create(document, fenced)
     api.patch(kind, name, {"metadata": {"labels": {"anything": "else"}}}, fenced)
-    assert refusal(lambda: api.patch(kind, name, {"metadata": {"labels": {LIVE: "true"}}}, fenced))
+    for mark in MARKS:
+        relabelled = {"metadata": {"labels": {mark: "true"}}}
+        assert refusal(lambda change=relabelled: api.patch(kind, name, change, fenced)), mark
+        if kind in ("StatefulSet", "Job") or (kind, mark) == ("Pod", BOT):
+            by_its_status = refusal(lambda change=relabelled: api.patch(kind, name, change, fenced, "status"))
+            assert by_its_status is not None, mark
     api.delete(kind, name, fenced)
 
 
 @pytest.fixture
 def live_set(api: ApiServer, the_operator: ApiServer, fenced: str) -> str:
-    the_operator.apply(stateful_set(), fenced)
+    the_operator.apply(live_stateful_set(), fenced)
     eventually(lambda: api.get("Pod", "momentum-x-0", fenced), "the StatefulSet controller made the live pod")
     return "momentum-x"
 
 
 def test_the_operator_makes_and_changes_what_is_live(the_operator: ApiServer, live_set: str, fenced: str) -> None:
-    changed = stateful_set(template=template(live=True, image="bot:2"), replicas=0)
+    changed = live_stateful_set(template=template(BOT, LIVE, image="bot:2"), replicas=0)
     assert the_operator.apply(changed, fenced).document["spec"]["replicas"] == 0
-    assert the_operator.apply(stateful_set(live=False), fenced).document["metadata"]["labels"] == {"team": "a"}
+    on_paper = the_operator.apply(stateful_set(BOT), fenced).document
+    assert on_paper["metadata"]["labels"] == {"team": "a", BOT: "momentum"}
 
 
 CHANGES: dict[str, Json] = {
@@ -226,8 +200,22 @@ def test_not_even_an_administrator_changes_what_is_live(
     assert refusal(lambda: api.patch("StatefulSet", live_set, change, fenced))
 
 
-def test_a_live_pod_cannot_be_hidden(api: ApiServer, live_set: str, fenced: str) -> None:
-    assert refusal(lambda: api.patch("Pod", f"{live_set}-0", {"metadata": {"labels": {LIVE: None}}}, fenced))
+@pytest.mark.parametrize("mark", [BOT, LIVE])
+@pytest.mark.parametrize("subresource", ["", "status"])
+def test_a_live_pod_cannot_be_hidden(api: ApiServer, live_set: str, fenced: str, mark: str, subresource: str) -> None:
+    hidden = {"metadata": {"labels": {mark: None}}}
+    assert refusal(lambda: api.patch("Pod", f"{live_set}-0", hidden, fenced, subresource))
+    other = {"metadata": {"labels": {mark: "another"}}}
+    assert refusal(lambda: api.patch("Pod", f"{live_set}-0", other, fenced, subresource))
+
+
+def test_a_live_pod_runs_what_it_was_made_with(api: ApiServer, live_set: str, fenced: str) -> None:
+    pod = api.get("Pod", f"{live_set}-0", fenced)
+    (container,) = pod["spec"]["containers"]
+    assert refusal(
+        lambda: api.patch("Pod", f"{live_set}-0", {"spec": {"containers": [container | {"image": "mine:1"}]}}, fenced)
+    )
+    api.patch("Pod", f"{live_set}-0", {"spec": {"activeDeadlineSeconds": 1}}, fenced)
 
 
 def test_a_bot_is_scaled_up_by_the_operator_alone(
@@ -239,9 +227,7 @@ def test_a_bot_is_scaled_up_by_the_operator_alone(
 
 
 def test_other_peoples_stateful_sets_scale_as_they_like(api: ApiServer, fenced: str) -> None:
-    document = stateful_set(live=False, name="database", replicas=0, selector={"matchLabels": {"app": "database"}})
-    document["spec"]["template"]["metadata"]["labels"] = {"app": "database"}
-    api.create(document, fenced)
+    api.create(stateful_set(name="database", replicas=0), fenced)
     assert scale(api, "database", fenced, 2)["spec"]["replicas"] == 2
 
 
@@ -285,17 +271,14 @@ def test_metadata_that_changes_no_work_is_never_refused(api: ApiServer, live_set
 
 @pytest.mark.parametrize("change", [{"suspend": True}, {"parallelism": 0}], ids=["suspend", "no pods"])
 def test_a_live_job_can_always_be_stopped(api: ApiServer, the_operator: ApiServer, fenced: str, change: Json) -> None:
-    # The operator of this release makes no Job, so it has no right to: the policy is what is looked at here.
-    with api.as_user("system:serviceaccount:tradingbot-system:tradingbot-operator", "system:masters") as maker:
-        maker.create(job(), fenced)
+    the_operator.create(job(BOT, LIVE, PRODUCER), fenced)
     assert refusal(lambda: api.patch("Job", "flatten", {"spec": {"parallelism": 3}}, fenced))
     api.patch("Job", "flatten", {"spec": change}, fenced)
     api.delete("Job", "flatten", fenced)
 
 
-def test_a_live_job_gets_its_pods(api: ApiServer, fenced: str) -> None:
-    with api.as_user("system:serviceaccount:tradingbot-system:tradingbot-operator", "system:masters") as maker:
-        maker.create(job(), fenced)
+def test_a_live_job_gets_its_pods(api: ApiServer, the_operator: ApiServer, fenced: str) -> None:
+    the_operator.create(job(BOT, LIVE, PRODUCER), fenced)
     (made,) = eventually(lambda: api.list("Pod", fenced), "the Job controller made a live pod")
     assert LIVE in made["metadata"]["labels"]
 
@@ -306,7 +289,7 @@ def test_the_garbage_collector_takes_what_is_live_with_its_bot(
 ) -> None:
     bot = api.get("TradingBot", "fenced", fenced)
     owner = {"apiVersion": bot["apiVersion"], "kind": "TradingBot", "name": "fenced", "uid": bot["metadata"]["uid"]}
-    document = stateful_set(replicas=0)
+    document = live_stateful_set(replicas=0)
     document["metadata"]["ownerReferences"] = [owner | {"controller": True, "blockOwnerDeletion": True}]
     the_operator.apply(document, fenced)
     api.delete("TradingBot", "fenced", fenced, propagationPolicy=policy)
@@ -375,10 +358,10 @@ def test_a_bot_says_whether_its_fences_stand(world: World, api: ApiServer) -> No
     restore(api, BINDING, "tradingbots-status")
     world.wait_for_condition(bot, "PolicyEnforced", "True", "InPlace")
 
-    api.patch(BINDING, "tradingbots-live-pods", {"spec": {"validationActions": ["Warn"]}})
+    api.patch(BINDING, "tradingbots-pods", {"spec": {"validationActions": ["Warn"]}})
     changed = world.wait_for_condition(bot, "PolicyEnforced", "False", "PolicyChanged")
-    assert "tradingbots-live-pods" in changed["message"]
-    restore(api, BINDING, "tradingbots-live-pods")
+    assert "tradingbots-pods" in changed["message"]
+    restore(api, BINDING, "tradingbots-pods")
     world.wait_for_condition(bot, "PolicyEnforced", "True", "InPlace")
 
     api.patch(POLICY, "tradingbots-scale", {"spec": {"failurePolicy": "Ignore"}})

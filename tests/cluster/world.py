@@ -3,7 +3,9 @@
 import itertools
 import json
 import threading
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -11,21 +13,25 @@ from api_server import ApiServer, Json, Refused, eventually
 from operator_process import REPORT_PORT
 
 CHILDREN = ("ServiceAccount", "Role", "RoleBinding", "Service", "NetworkPolicy", "ConfigMap", "StatefulSet")
+OPERATOR = "system:serviceaccount:tradingbot-system:tradingbot-operator"
 _hosts = itertools.count(1)
 
 
 class FakeRuntime:
-    """Answers GET /status as a bot's pod would, on an address of its own."""
+    """Answers GET /status and /sessions as a bot's pod would, on an address of its own."""
 
     def __init__(self, report: Json) -> None:
         self.report: Json | None = report
+        self.sessions: Json = {"sessions": []}
         self.address = "127.77.{}.{}".format(*divmod(next(_hosts), 250))
         runtime = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
-                body = json.dumps(runtime.report).encode()
-                self.send_response(200 if runtime.report is not None and self.path == "/status" else 503)
+                pages = {"/status": runtime.report, "/sessions": runtime.sessions}
+                page = pages.get(self.path.partition("?")[0])
+                body = json.dumps(page).encode()
+                self.send_response(200 if page is not None else 503)
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
                 self.wfile.write(body)
@@ -47,11 +53,21 @@ class World:
     def __init__(self, api: ApiServer, namespace: str) -> None:
         self.api = api
         self.namespace = namespace
-        self._runtimes: list[FakeRuntime] = []
+        self.runtimes: list[FakeRuntime] = []
+        self._identities = ExitStack()
 
     def close(self) -> None:
-        for runtime in self._runtimes:
+        self._identities.close()
+        for runtime in self.runtimes:
             runtime.close()
+
+    @cached_property
+    def _kubelet(self) -> ApiServer:
+        return self._identities.enter_context(self.api.as_user("kubelet", "system:masters", "system:nodes"))
+
+    @cached_property
+    def _past_the_fences(self) -> ApiServer:
+        return self._identities.enter_context(self.api.as_user(OPERATOR, "system:masters"))
 
     # ------------------------------------------------------------------ making
 
@@ -114,6 +130,14 @@ class World:
         eventually(lambda: datetime.now(UTC) - moment > timedelta(seconds=1.1), "a second has passed")
         return self.bot(name, **spec)
 
+    def tamper(self, kind: str, name: str, change: Json) -> Json:
+        """A change that the policies refuse, as it is found where one was missing for a while."""
+        return self._past_the_fences.patch(kind, name, change, self.namespace)
+
+    def smuggle(self, document: Json) -> Json:
+        """Makes what the policies refuse."""
+        return self._past_the_fences.create(document, self.namespace)
+
     # ----------------------------------------------------------------- looking
 
     def get(self, kind: str, name: str) -> Json:
@@ -156,9 +180,9 @@ class World:
     # --------------------------------------------------- what a kubelet would do
 
     def set_pod_status(self, bot: str, **status: Any) -> None:
-        """As the administrator: there is no kubelet here, and this is the API it would use."""
+        """As a node: there is no kubelet here, and this is the API it would use."""
         self.wait_for_pod(bot)
-        self.api.patch("Pod", f"{bot}-bot-0", {"status": status}, self.namespace, "status")
+        self._kubelet.patch("Pod", f"{bot}-bot-0", {"status": status}, self.namespace, "status")
 
     def set_container(self, bot: str, *, phase: str = "Pending", **container: Any) -> None:
         status = {"name": "bot", "image": "tradingbot-runtime:test", "imageID": "", "ready": False, "restartCount": 0}
@@ -173,9 +197,24 @@ class World:
         """The bot's pod runs and answers with a healthy report; `changes` by their names in the report."""
         uid = self.get("TradingBot", bot)["metadata"]["uid"]
         runtime = FakeRuntime(a_report(self.namespace, bot, uid) | changes)
-        self._runtimes.append(runtime)
+        self.runtimes.append(runtime)
         self.run_again(bot, runtime)
         return runtime
+
+    def end_job(self, job: str, message: Json | str, *, exit_code: int = 0) -> Json:
+        """The pod that the Job controller made for a Job has run, and left these last words."""
+        selector = f"batch.kubernetes.io/job-name={job}"
+        (pod,) = eventually(lambda: self.api.list("Pod", self.namespace, labelSelector=selector), f"{job} has a pod")
+        said = message if isinstance(message, str) else json.dumps(message)
+        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        ended = {"exitCode": exit_code, "message": said, "startedAt": now, "finishedAt": now, "reason": "Completed"}
+        container = {"name": pod["spec"]["containers"][0]["name"], "image": "i", "imageID": "", "ready": False}
+        status = {
+            "phase": "Failed" if exit_code else "Succeeded",
+            "containerStatuses": [{**container, "restartCount": 0, "state": {"terminated": ended}}],
+        }
+        self._kubelet.patch("Pod", pod["metadata"]["name"], {"status": status}, self.namespace, "status")
+        return pod
 
     def run_again(self, bot: str, runtime: FakeRuntime) -> None:
         """A new pod of the bot runs, and its runtime answers there."""

@@ -4,7 +4,8 @@ import os
 import shutil
 import subprocess
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -48,17 +49,17 @@ def _kubectl() -> str:
     return found
 
 
-@pytest.fixture(scope="session")
-def lab(cluster: Cluster) -> Iterator[Lab]:
-    """A restricted namespace with a simulator of its own; removed afterwards."""
+@contextmanager
+def _a_lab(cluster: Cluster, accounts: Mapping[str, str], *pace: str) -> Iterator[Lab]:
+    """A restricted namespace with a simulator of its own, with accounts by name and kind; removed afterwards."""
     namespace = f"e2e-{uuid.uuid4().hex[:8]}"
     restricted = {"pod-security.kubernetes.io/enforce": "restricted"}
     cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace, "labels": restricted}})
-    lab = Lab(cluster, namespace, ACCOUNTS)
+    lab = Lab(cluster, namespace, tuple(accounts))
     try:
-        cluster.apply(_simulator(namespace))
-        for account in ACCOUNTS:
-            _account(lab, account)
+        cluster.apply(_simulator(namespace, accounts, pace))
+        for account, kind in accounts.items():
+            _account(lab, account, kind)
         rollout = ("-n", namespace, "rollout", "status", "deployment/simulator", "--timeout=90s")
         cluster.run(*rollout, timeout_seconds=100)
         yield lab
@@ -67,16 +68,32 @@ def lab(cluster: Cluster) -> Iterator[Lab]:
         cluster.run("delete", "namespace", namespace, "--wait=false")
 
 
+@pytest.fixture(scope="session")
+def lab(cluster: Cluster) -> Iterator[Lab]:
+    """Thirty paper accounts, and a session in a minute."""
+    with _a_lab(cluster, dict.fromkeys(ACCOUNTS, "paper"), f"--session-seconds={SESSION_SECONDS}") as lab:
+        yield lab
+
+
+@pytest.fixture(scope="session")
+def race(cluster: Cluster) -> Iterator[Lab]:
+    """One paper and one live account, and a session in six seconds, the settling of the day included."""
+    with _a_lab(cluster, {"paper": "paper", "live": "live"}, "--session-seconds=5", "--minutes-after-close=90") as lab:
+        yield lab
+
+
 @pytest.fixture(autouse=True)
-def _bots_end_with_their_test(lab: Lab) -> Iterator[None]:
+def _bots_end_with_their_test(request: pytest.FixtureRequest) -> Iterator[None]:
     """Two cores carry a few bots at a time, not all of the suite's."""
     yield
-    if lab.bots:
-        lab.kubectl("delete", "bot", *lab.bots, "--ignore-not-found", "--wait=false")
-        lab.bots.clear()
+    for name in {"lab", "race"} & set(request.fixturenames):
+        used: Lab = request.getfixturevalue(name)
+        if used.bots:
+            used.kubectl("delete", "bot", *used.bots, "--ignore-not-found", "--wait=false")
+            used.bots.clear()
 
 
-def _account(lab: Lab, account: str) -> None:
+def _account(lab: Lab, account: str, kind: str) -> None:
     lab.apply(
         "Secret", account, stringData={"APCA_API_KEY_ID": _key(account), "APCA_API_SECRET_KEY": f"secret-of-{account}"}
     )
@@ -85,19 +102,18 @@ def _account(lab: Lab, account: str) -> None:
         account,
         spec={
             "provider": "simulator",
-            "environment": "paper",
+            "environment": kind,
             "baseURL": f"http://simulator.{lab.namespace}.svc:8080",
             "credentialsSecretRef": {"name": account},
         },
     )
 
 
-def _simulator(namespace: str) -> list[Json]:
+def _simulator(namespace: str, accounts: Mapping[str, str], pace: Sequence[str]) -> list[Json]:
     labels = {"app.kubernetes.io/name": "alpaca-simulator"}
-    accounts = [f"--account={name}:paper:{_key(name)}:secret-of-{name}" for name in ACCOUNTS]
+    keys = [f"--account={name}:{kind}:{_key(name)}:secret-of-{name}" for name, kind in accounts.items()]
     # A session in seconds has the requests of a session: Alpaca's limit by the minute would stop them.
-    pace = [f"--session-seconds={SESSION_SECONDS}", "--requests-per-minute=0"]
-    args = ["serve", "--host=0.0.0.0", "--port=8080", *pace, *accounts]
+    args = ["serve", "--host=0.0.0.0", "--port=8080", "--requests-per-minute=0", *pace, *keys]
     container = {
         "name": "simulator",
         "image": RUNTIME_IMAGE,

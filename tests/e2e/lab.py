@@ -120,7 +120,8 @@ class Lab:
 
     def apply(self, kind: str, name: str, **fields: Any) -> None:
         """Applies one object of the namespace."""
-        group = {"BrokerAccount": "tradingbots.dev/v1alpha1", "Secret": "v1"}[kind]
+        core = {"Secret": "v1", "RoleBinding": "rbac.authorization.k8s.io/v1"}
+        group = core.get(kind, "tradingbots.dev/v1alpha1")
         metadata = {"name": name, "namespace": self.namespace}
         self.cluster.apply({"apiVersion": group, "kind": kind, "metadata": metadata, **fields})
 
@@ -173,7 +174,21 @@ class Lab:
     # -------------------------------------------------------------- the broker's own records
 
     def _simulator(self, path: str) -> Any:
-        return self.cluster.raw(f"/api/v1/namespaces/{self.namespace}/services/http:simulator:8080/proxy{path}")
+        return self.cluster.raw(self._simulator_path(path))
+
+    def _simulator_path(self, path: str) -> str:
+        return f"/api/v1/namespaces/{self.namespace}/services/http:simulator:8080/proxy{path}"
+
+    def add_fault(self, **rule: Any) -> str:
+        """A fault at the broker from now on; returns its id."""
+        said = self.cluster.run(
+            "create", f"--raw={self._simulator_path('/admin/faults')}", "-f-", document=json.dumps(rule)
+        )
+        return str(json.loads(said)["id"])
+
+    def remove_fault(self, fault: str) -> None:
+        """The broker is well again."""
+        self.cluster.run("delete", f"--raw={self._simulator_path(f'/admin/faults/{fault}')}")
 
     def at_broker(self, account: str) -> Json:
         """Balances, open orders and positions of an account."""

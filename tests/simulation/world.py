@@ -19,6 +19,7 @@ import requests
 
 from alpaca_simulator.api.messages import Request
 from alpaca_simulator.api.rendering import order_json, trade_update_json
+from alpaca_simulator.exchange.accounts import Account
 from alpaca_simulator.in_process import InProcessAdapter
 from alpaca_simulator.market.calendar import new_york_stock_exchange
 from alpaca_simulator.market.clock import SteppedClock
@@ -51,7 +52,9 @@ MONDAY = datetime(2026, 3, 2, 14, 25, tzinfo=UTC)
 """Five minutes before the open in New York."""
 T = TypeVar("T")
 KEYS = Credentials("PKDEMOPAPER", "demo-paper-secret")
+LIVE_KEYS = Credentials("AKDEMOLIVE", "demo-live-secret")
 PREFIX = client_order_id_prefix(UID, "paper")
+LIVE_PREFIX = client_order_id_prefix(UID, "live")
 
 
 @lru_cache(maxsize=4)
@@ -155,13 +158,15 @@ class World:
             "timeframe": "15Min",
         }
         self.config = a_config(**(defaults | config))
+        self.mode = self.config.mode.value
+        self.prefix = client_order_id_prefix(UID, self.mode)
         self.boot()
 
     # ------------------------------------------------------------------ the bot's process
 
     def boot(self) -> None:
         """Starts a process on the volume."""
-        self.database = DyingDatabase.open(self.volume, UID, "paper")
+        self.database = DyingDatabase.open(self.volume, UID, self.mode)
         self.database.points = self.points
         strategy = load(self.config.strategy.name, self.config.strategy.parameters)
         recovered = self.database.recover()
@@ -171,8 +176,8 @@ class World:
         retries = Retries(random.Random(1), self.wait)
         self.broker = AlpacaBroker(
             self.config.broker,
-            KEYS,
-            prefix=PREFIX,
+            KEYS if self.mode == "paper" else LIVE_KEYS,
+            prefix=self.prefix,
             rng=random.Random(1),
             session=self._session,
             lane=lambda name, threads: self.lane(),
@@ -355,10 +360,18 @@ class World:
     # ------------------------------------------------------------------ what is true
 
     @property
+    def account(self) -> Account:
+        """The bot's account at the simulator."""
+        return self.account_of(self.mode)
+
+    def account_of(self, kind: str) -> Account:
+        """The simulator's paper or live account."""
+        return next(one for one in self.simulator.exchange.accounts.values() if one.terms.kind == kind)
+
+    @property
     def orders(self) -> list[dict[str, Any]]:
         """Every order at the simulator, oldest first."""
-        account = next(a for a in self.simulator.exchange.accounts.values() if a.terms.kind == "paper")
-        return [dict(order_json(order)) for order in reversed(list(account.orders_newest_first()))]
+        return [dict(order_json(order)) for order in reversed(list(self.account.orders_newest_first()))]
 
     @property
     def ideas(self) -> list[tuple[Any, ...]]:
@@ -369,13 +382,12 @@ class World:
     @property
     def cash(self) -> Decimal:
         """The simulator's cash."""
-        return next(a for a in self.simulator.exchange.accounts.values() if a.terms.kind == "paper").cash
+        return self.account.cash
 
     @property
     def held(self) -> dict[str, Decimal]:
         """The simulator's positions."""
-        account = next(a for a in self.simulator.exchange.accounts.values() if a.terms.kind == "paper")
-        return {symbol: position.quantity for symbol, position in account.positions.items()}
+        return {symbol: position.quantity for symbol, position in self.account.positions.items()}
 
     def recovered(self) -> Recovered:
         """The volume as a new process would find it; verifies it on the way."""
@@ -384,7 +396,7 @@ class World:
     @property
     def ours(self) -> list[dict[str, Any]]:
         """The bot's own orders at the simulator, oldest first."""
-        return [order for order in self.orders if order["client_order_id"].startswith(PREFIX)]
+        return [order for order in self.orders if order["client_order_id"].startswith(self.prefix)]
 
     def check(self, *, interfered: bool = False) -> None:
         """The invariants that hold after any history, once the books were compared.

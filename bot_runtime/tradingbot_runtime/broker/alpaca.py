@@ -18,6 +18,7 @@ from alpaca.trading.requests import ClosePositionRequest
 
 from tradingbot_api import BrokerEndpoint
 from tradingbot_runtime.broker import failures, reading
+from tradingbot_runtime.broker.account import BrokerAccount, account
 from tradingbot_runtime.broker.bars import local_date, regular_close
 from tradingbot_runtime.broker.budget import RequestBudget, Urgency
 from tradingbot_runtime.broker.connection import Api, Connection, Credentials, KeyStanding
@@ -137,6 +138,10 @@ class AlpacaBroker:
         """The account's money."""
         on = self._connection(urgent)
         return await on.read("account", lambda: reading.figures_from(on.trading.get_account()))
+
+    async def account(self) -> BrokerAccount:
+        """The account's number, and whether it may trade."""
+        return await account(self._reads)
 
     async def positions(self, *, urgent: bool = False) -> tuple[BrokerPosition, ...]:
         """All positions of the account, without those of no stock that cannot be read."""

@@ -15,10 +15,11 @@ from tradingbot_runtime.commands.endings import (
     leave_last_words,
     refusals,
 )
-from tradingbot_runtime.commands.inputs import Config, Keys, keys_in, read_config
+from tradingbot_runtime.commands.inputs import Config, Keys, keys_in, read_document
 
 if TYPE_CHECKING:
-    from tradingbot_api import AuditReport, AuditReports, RuntimeConfig, SessionReport
+    from tradingbot_api import AuditReport, AuditReports, SessionReport
+    from tradingbot_runtime.commands.account_config import AuditConfig
     from tradingbot_runtime.commands.auditing import Books, BrokerRecord
 
 MISMATCH: Final = 1
@@ -50,7 +51,8 @@ def audit(
     last session, what is held. Executions that reached the bot as one count as one; profit is compared exactly where
     nothing was held at either end, else with what the session's prices allow.
 
-    Keys come from APCA_API_KEY_ID and APCA_API_SECRET_KEY; only questions are asked.
+    Keys come from APCA_API_KEY_ID and APCA_API_SECRET_KEY; only questions are asked. Of the config only bot, mode,
+    symbols and broker count: a live bot is audited without its grant, too.
 
     The result, AuditReports, is printed as JSON and goes, shortened to 4096 bytes, to $TERMINATION_MESSAGE_PATH.
 
@@ -100,13 +102,14 @@ def _audited(path: Path, state: Path | None, report: str | None, wanted: Sequenc
     from contextlib import ExitStack
 
     from tradingbot_api import AuditReports
+    from tradingbot_runtime.commands.account_config import AuditConfig
     from tradingbot_runtime.commands.audit_reading import ReportUnreadable, books_of, reports_at
     from tradingbot_runtime.commands.auditing import sessions_of, unknown
     from tradingbot_runtime.commands.volume import read_volume
     from tradingbot_runtime.core.portfolio import Portfolio
     from tradingbot_runtime.ops import logs
 
-    config, keys = read_config(path), keys_in(os.environ)
+    config, keys = read_document(path, AuditConfig), keys_in(os.environ)
     logs.configure(config.bot.name, config.bot.namespace)
     _check_dates(wanted)
     found = AuditReports(uid=config.bot.uid, mode=config.mode.value)
@@ -137,7 +140,7 @@ def _audited(path: Path, state: Path | None, report: str | None, wanted: Sequenc
 
 
 async def _judged(
-    config: "RuntimeConfig", keys: Keys, reports: "Sequence[SessionReport]", books: "dict[str, Books]", newest: str
+    config: "AuditConfig", keys: Keys, reports: "Sequence[SessionReport]", books: "dict[str, Books]", newest: str
 ) -> "list[AuditReport]":
     from tradingbot_runtime.broker.port import BrokerError
     from tradingbot_runtime.commands.audit_reading import read_record
@@ -160,7 +163,7 @@ async def _judged(
 
 
 def _judgement(
-    config: "RuntimeConfig", report: "SessionReport", record: "BrokerRecord", books: "Books | None", *, is_last: bool
+    config: "AuditConfig", report: "SessionReport", record: "BrokerRecord", books: "Books | None", *, is_last: bool
 ) -> "AuditReport":
     from tradingbot_api import AuditDifference, AuditResult
     from tradingbot_runtime.commands.auditing import Audit

@@ -153,6 +153,7 @@ class Rehearsal:
         """`recovered`: what the volume gave; None for a bot without one, which begins with what the account holds."""
         self._broker = broker
         self._takes_over = recovered is None
+        self._is_live = config.grant is not None
         self._engine = _ExaminedEngine(config, strategy, recovered or Recovered())
         self._now = Now(machine=machine)
         self._market_is_open = True
@@ -176,6 +177,9 @@ class Rehearsal:
         self._market_is_open = self._engine.market_is_open = clock.is_open
         await self._tell(seen.ClockRead(clock))
         await self._tell(seen.StreamConnected())
+        if self._is_live:
+            # Nothing is ordered, so the grant may be taken for granted; a withdrawal in the state still counts.
+            await self._tell(seen.GrantSeen(granted=True))
         if self._takes_over:
             await self._tell(seen.PositionsAccepted("a plan without a state begins with what the account holds"))
         await self._settle()

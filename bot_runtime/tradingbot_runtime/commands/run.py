@@ -58,6 +58,10 @@ def run(
     SMTP_USERNAME and SMTP_PASSWORD. On SIGTERM an order that is being sent is waited for (3 s at most); open orders
     stay open, and the next start finds them.
 
+    mode: live needs the grant that the bot was given and --control kubernetes: it trades only while its own TradingBot
+    says spec.mode: live and status.grant with the same digest and epoch. Once that is gone, it opens nothing more,
+    does with its live orders and positions what onDelete says, and never trades under that grant again.
+
     Exit codes: 0 ended as asked; 78 the config is wrong; 65 the state cannot be used; 1 anything else. The last two
     words, reason and message, also go to $TERMINATION_MESSAGE_PATH as JSON.
 
@@ -101,16 +105,24 @@ class _Start:
 
         checked = read_config(config)
         strategy = load_strategy(checked)
-        if checked.mode is Mode.LIVE:
+        control = _control_name(control, environment)
+        if checked.mode is Mode.LIVE and control != "kubernetes":
             raise WrongConfig(
-                "LiveNotGranted",
-                "mode: live trading needs a grant, and this release grants none: set mode: paper",
+                "LiveNotWatched",
+                f"--control {control}: a live bot trades only while its own TradingBot grants it, and so that it can be"
+                " killed from outside: run it in a pod with --control kubernetes, or set mode: paper and no grant",
+            )
+        if checked.mode.value != checked.broker.environment.value:
+            raise WrongConfig(
+                "WrongEnvironment",
+                f"mode: {checked.mode.value}, but broker.environment: {checked.broker.environment.value}:"
+                f" name the BrokerAccount that the bot has for {checked.mode.value}",
             )
         return cls(
             checked,
             strategy,
             state,
-            _control_name(control, environment),
+            control,
             address_of(listen),
             record,
             keys_in(environment),
@@ -229,7 +241,8 @@ def _control(start: _Start, rng: random.Random) -> "ControlPlane":
     if start.control.startswith("file:"):
         return FileControl(Path(start.control.removeprefix("file:")))
     server = ApiServer.in_cluster(os.environ)
-    return KubernetesControl(server, start.config.bot, start.config.broker.account, rng=rng)
+    config = start.config
+    return KubernetesControl(server, config.bot, config.broker.account, rng=rng, grant=config.grant)
 
 
 def _control_name(text: str, environment: Mapping[str, str]) -> str:

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import aiohttp
 
-from tradingbot_api import GROUP, VERSION, BotIdentity
+from tradingbot_api import GROUP, VERSION, BotIdentity, GrantRef
 from tradingbot_runtime.backoff import Backoff
 from tradingbot_runtime.control.observed import Manifest, Observed, is_an_object, words_of
 from tradingbot_runtime.control.port import ControlEvent, ControlPlaneFailed, ControlPlaneLost
@@ -84,16 +84,18 @@ class KubernetesControl:
         account: str,
         *,
         rng: random.Random,
+        grant: GrantRef | None = None,
         watch_seconds: float = WATCH_SECONDS,
         list_seconds: float = LIST_SECONDS,
     ) -> None:
+        """`grant`: what a live bot was started under, to be looked for in its TradingBot; None on paper."""
         self._server = server
         self._bot = bot
         self._account = account
         self._rng = rng
         self._watch_seconds = watch_seconds
         self._list_seconds = list_seconds
-        self._observed = Observed()
+        self._observed = Observed(grant)
         self._fresh: set[str] = set()
 
     async def events(self) -> AsyncGenerator[ControlEvent, None]:

@@ -1,10 +1,13 @@
 """From what is written on a TradingBot or BrokerAccount to control events: only what has changed is said again.
 
-A kill counts with any value, even an empty one. Nothing in an odd object may keep a kill from being seen.
+A kill counts with any value, even an empty one. Nothing in an odd object may keep a kill from being seen, and nothing
+odd is ever a grant.
 """
 
+import re
 from collections.abc import Mapping
 from datetime import date
+from decimal import Decimal
 from typing import Any, Final
 
 from tradingbot_api import (
@@ -14,12 +17,15 @@ from tradingbot_api import (
     PAUSE_ANNOTATION,
     RESET_BREAKER_ANNOTATION,
     RUN_NOW_ANNOTATION,
+    GrantRef,
+    Mode,
 )
 from tradingbot_runtime.control.port import ControlEvent
 from tradingbot_runtime.core.events import (
     BotDeleted,
     BreakerResetAsked,
     EvaluationAsked,
+    GrantSeen,
     IncidentAcknowledged,
     KillSeen,
     PauseSeen,
@@ -30,12 +36,16 @@ Manifest = Mapping[str, Any]
 
 MAX_REQUEST_LENGTH: Final = 256
 """Characters of a reason or a request that are kept."""
+_MONEY: Final = re.compile(r"[0-9]{1,12}(\.[0-9]{1,9})?")
 
 
 class Observed:
     """What was last said, so that a relist or an unrelated change says nothing."""
 
-    def __init__(self) -> None:
+    def __init__(self, grant: GrantRef | None = None) -> None:
+        """`grant`: what a live bot was started under; None on paper, where no grant is looked for."""
+        self._grant = grant
+        self._grant_seen: GrantSeen | None = None
         self._kills: dict[str, str | None] = {}
         self._paused: bool | None = None
         self._requests: dict[str, str | None] = {}
@@ -76,6 +86,16 @@ class Observed:
         self._requests[what] = request
         return request != known
 
+    def grant(self, manifest: Manifest) -> list[ControlEvent]:
+        """Whether the TradingBot grants what the bot was started under."""
+        if self._grant is None:
+            return []
+        seen = grant_in(manifest, self._grant)
+        if seen == self._grant_seen:
+            return []
+        self._grant_seen = seen
+        return [seen]
+
     def deleted(self) -> list[ControlEvent]:
         """The bot is being deleted, or is gone."""
         if self._deleted:
@@ -94,6 +114,7 @@ class Observed:
         spec, annotations = _mapping(manifest.get("spec")), _annotations(manifest)
         return [
             *events,
+            *self.grant(manifest),
             *self.paused(PAUSE_ANNOTATION in annotations or spec.get("paused") is True),
             *self.breaker_reset(_request(annotations, RESET_BREAKER_ANNOTATION)),
             *self.evaluation(_request(annotations, RUN_NOW_ANNOTATION)),
@@ -104,6 +125,31 @@ class Observed:
     def account(self, manifest: Manifest) -> list[ControlEvent]:
         """The bot's BrokerAccount."""
         return self.kill("BrokerAccount", kill_reason(manifest))
+
+
+def grant_in(manifest: Manifest, grant: GrantRef) -> GrantSeen:
+    """What a TradingBot says of a grant. Granted only where all of it reads as it must; never fails."""
+    mode = _mapping(manifest.get("spec")).get("mode")
+    found = _mapping(_mapping(manifest.get("status")).get("grant"))
+    epoch, cap = found.get("epoch"), found.get("maxCapital")
+    why = ""
+    if mode != Mode.LIVE.value:
+        why = f"spec.mode is {words_of(mode, 32) or 'absent'}"
+    elif not found:
+        why = "status.grant is absent"
+    elif found.get("subjectDigest") != grant.subject_digest:
+        why = "status.grant is about another subject"
+    elif type(epoch) is not int or epoch != grant.epoch:
+        why = f"status.grant is that of epoch {words_of(epoch, 32) or '(none)'}, not {grant.epoch}"
+    elif cap is not None and not _is_money(cap):
+        why = f"status.grant.maxCapital is no amount: {words_of(cap, 32)}"
+    if why:
+        return GrantSeen(granted=False, why=why)
+    return GrantSeen(granted=True, max_capital=None if cap is None else Decimal(cap))
+
+
+def _is_money(value: object) -> bool:
+    return isinstance(value, str) and _MONEY.fullmatch(value) is not None and Decimal(value) > 0
 
 
 def words_of(value: object, longest: int = MAX_REQUEST_LENGTH) -> str:

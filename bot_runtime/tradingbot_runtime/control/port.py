@@ -1,4 +1,5 @@
-"""What the runtime needs of a control plane: to see a kill, a pause and a deletion, and to know that it can see."""
+"""What the runtime needs of a control plane: to see a kill, a pause, a deletion and its grant, and to know that it can
+see."""
 
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from tradingbot_runtime.core.events import (
     BreakerResetAsked,
     ControlPlaneSeen,
     EvaluationAsked,
+    GrantSeen,
     IncidentAcknowledged,
     KillSeen,
     PauseSeen,
@@ -34,6 +36,7 @@ ControlEvent = (
     | EvaluationAsked
     | IncidentAcknowledged
     | PositionsAccepted
+    | GrantSeen
     | BotDeleted
     | ControlPlaneSeen
     | ControlPlaneLost

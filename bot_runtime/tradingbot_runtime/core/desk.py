@@ -114,7 +114,7 @@ class Desk:
             prices=known.prices,
             reserved=reserved,
             unreflected=self._reservations.value(),
-            capital=known.config.capital,
+            capital=known.capital,
             buying_power=known.figures.buying_power if known.figures else _ZERO,
             max_positions=risk.max_positions,
             max_position_percent=risk.max_position_percent,

@@ -18,6 +18,8 @@ from tradingbot_runtime.core.clock_watch import ClockWatch
 from tradingbot_runtime.core.corporate_actions import CHECKPOINT as CORPORATE_CHECKPOINT
 from tradingbot_runtime.core.corporate_actions import CorporateActions
 from tradingbot_runtime.core.desk import Desk
+from tradingbot_runtime.core.grant import CHECKPOINT as GRANT_CHECKPOINT
+from tradingbot_runtime.core.grant import LiveGrant
 from tradingbot_runtime.core.incidents import Incidents
 from tradingbot_runtime.core.reconciling import CHECKPOINT as RECONCILIATION_CHECKPOINT
 from tradingbot_runtime.core.reconciling import Reconciliation
@@ -64,6 +66,7 @@ class Engine:
             counters=self.counters,
             kill=recovered.kill,
             risk=RiskLedger.from_json(recovered.checkpoints.get(RISK_CHECKPOINT)),
+            grant=_grant_of(config, recovered.checkpoints.get(GRANT_CHECKPOINT)),
             watched=watched,
         )
         self.strategy = strategy
@@ -183,6 +186,8 @@ class Engine:
                 return self._risk.on_reset_asked(request)
             case seen.EvaluationAsked(request):
                 return self._trading.on_evaluation_asked(request)
+            case seen.GrantSeen():
+                return self._shutdown.on_grant_seen(event, now)
             case seen.BotDeleted():
                 return self._shutdown.on_deleted(now)
             case seen.ControlPlaneSeen():
@@ -279,4 +284,12 @@ class Engine:
             last_bar_at=instant(self._trading.last_bar_at) if self._trading.last_bar_at else None,
             last_reconciliation=self._reconciliation.last,
             incidents=incident_reports(self._incidents.unresolved),
+            breaker=known.risk.tripped or "",
+            grant_epoch=known.grant.ref.epoch if known.grant and known.grant.missing is None else None,
+            withdrawal=deletion_report(known.config.on_delete, known.withdrawal),
         )
+
+
+def _grant_of(config: RuntimeConfig, checkpoint: str | None) -> LiveGrant | None:
+    """The grant of a live bot's config, and what the volume knows of it."""
+    return None if config.grant is None else LiveGrant.from_json(checkpoint, config.grant, config.on_delete)

@@ -220,6 +220,18 @@ class EvaluationAsked:
 
 
 @dataclass(frozen=True)
+class GrantSeen:
+    """Whether the bot's own TradingBot grants it live trading under the digest and epoch it was started with.
+
+    `max_capital` is the most it may hold, in account currency (None: its own capital); `why` says what is missing.
+    """
+
+    granted: bool
+    max_capital: Decimal | None = None
+    why: str = ""
+
+
+@dataclass(frozen=True)
 class BotDeleted:
     """The TradingBot is being deleted."""
 
@@ -261,6 +273,7 @@ Event = (
     | IncidentAcknowledged
     | NoticeDelivered
     | NoticeUndelivered
+    | GrantSeen
     | BotDeleted
     | ControlPlaneSeen
     | Tick

@@ -56,7 +56,7 @@ def kill_report(kill: KillState | None) -> KillReport | None:
 
 
 def deletion_report(on_delete: OnDelete, deletion: KillState | None) -> DeletionReport | None:
-    """What is being done because the TradingBot is being deleted."""
+    """What is being done because the TradingBot is being deleted, or may no longer trade live."""
     kept = kill_report(deletion)
     if kept is None:
         return None

@@ -58,7 +58,7 @@ class RiskWatch:
             return []
         at = known.clock.timestamp
         profit = self._books.profit(known.prices)
-        ledger = known.risk.observe(at.date().isoformat(), profit, known.config.capital, self._limits, at)
+        ledger = known.risk.observe(at.date().isoformat(), profit, known.capital, self._limits, at)
         before, known.risk = known.risk, ledger
         if ledger == before:
             return []

@@ -58,6 +58,8 @@ class _Running:
     profit_at_open: Decimal
     shadow_at_open: Decimal
     covered: timedelta = timedelta(0)
+    began_at: str = ""
+    """When the bot first saw it open (machine time, RFC 3339); empty where an older version did not note it."""
     starts: int = 0
     counts: Counter[str] = field(default_factory=Counter)
     tally: ExecutionTally = field(default_factory=ExecutionTally)
@@ -70,6 +72,7 @@ class _Running:
             "profit_at_open": str(self.profit_at_open),
             "shadow_at_open": str(self.shadow_at_open),
             "covered_seconds": self.covered.total_seconds(),
+            "began_at": self.began_at,
             "starts": self.starts,
             "counts": dict(sorted(self.counts.items())),
             "tally": self.tally.to_texts(),
@@ -104,6 +107,7 @@ class _Running:
             profit_at_open=Decimal(document["profit_at_open"]),
             shadow_at_open=Decimal(document["shadow_at_open"]),
             covered=timedelta(seconds=document["covered_seconds"]),
+            began_at=document.get("began_at", ""),
             starts=document["starts"],
             counts=Counter(document["counts"]),
             tally=ExecutionTally.from_texts(document["tally"]),
@@ -152,7 +156,7 @@ class Sessions:
                 self._awaits_last_snapshot = True
                 commands += self._reconciliation.ask("session closed", now, force=True)
         if clock.is_open and self._running is None and self._day(clock).isoformat() > self._last_closed:
-            self._open(clock)
+            self._open(clock, now)
         if clock.is_open and self._running is not None:
             self._cover(clock.timestamp, now)
             if self._is_checkpoint_due(clock.timestamp):
@@ -164,7 +168,7 @@ class Sessions:
         """The books were compared: after the close this is the session's last word."""
         return self._close(now, normally=True) if self._awaits_last_snapshot else []
 
-    def _open(self, clock: MarketClock) -> None:
+    def _open(self, clock: MarketClock, now: Now) -> None:
         day = self._day(clock)
         self._add_up()  # what happened between the sessions belongs to none
         self._running = _Running(
@@ -173,6 +177,7 @@ class Sessions:
             closes_at=clock.next_close,
             profit_at_open=self._books.profit(self._known.prices),
             shadow_at_open=self._shadow.portfolio.profit(self._known.prices),
+            began_at=instant(now.machine),
             starts=1,
         )
 
@@ -254,6 +259,7 @@ class Sessions:
             account=config.broker.account,
             opens_at=instant(running.opens_at),
             closes_at=instant(running.closes_at),
+            began_at=running.began_at,
             coverage_percent=_rounded(Decimal(running.covered / length * 100)),
             closed_normally=normally,
             starts=running.starts,
@@ -263,8 +269,8 @@ class Sessions:
             rejected_orders=counts["rejected_orders"],
             refused_orders=counts["refused"],
             pnl=pnl.quantize(_CENT),
-            return_percent=_rounded(pnl / config.capital * 100, 4),
-            shadow_return_percent=_rounded(shadow / config.capital * 100, 4),
+            return_percent=_rounded(pnl / self._known.capital * 100, 4),
+            shadow_return_percent=_rounded(shadow / self._known.capital * 100, 4),
             slippage_bps=None if tally.slippage_bps is None else _rounded(tally.slippage_bps),
             fill_rate_percent=None if tally.fill_rate_percent is None else _rounded(tally.fill_rate_percent),
             turnover=tally.turnover.quantize(_CENT),

@@ -1,10 +1,13 @@
-"""What ends trading: a kill, a deletion, the loss of the control plane. Cancels, closes, and asks until it is so.
+"""What ends trading: a kill, a deletion, a grant that is gone, the loss of the control plane. Cancels, closes, and
+asks until it is so.
 
-A kill preempts everything, is journaled before anything else is done about it, and is never taken back here.
+A kill preempts everything, is journaled before anything else is done about it, and is never taken back here; nor is
+the withdrawal of a live bot whose grant is gone.
 """
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Final
@@ -13,6 +16,10 @@ from tradingbot_api import OnControlPlaneLoss, OnDelete, OnKill
 from tradingbot_runtime.core import commands as do
 from tradingbot_runtime.core.books import Books
 from tradingbot_runtime.core.desk import Desk
+from tradingbot_runtime.core.events import GrantSeen
+from tradingbot_runtime.core.grant import CHECKPOINT as GRANT_CHECKPOINT
+from tradingbot_runtime.core.grant import SCOPE as GRANT_SCOPE
+from tradingbot_runtime.core.grant import LiveGrant
 from tradingbot_runtime.core.kill import KillState, confirm, is_open
 from tradingbot_runtime.core.reconcile import PositionDifference, with_legs
 from tradingbot_runtime.core.reconciling import Reconciliation
@@ -52,7 +59,8 @@ class Shutdown:
         # Confirmed step by step, as a kill is. Not kept on the volume: the TradingBot itself says that it is deleted.
         self._deletion: KillState | None = None
         # Shares beyond the bot's own, by symbol, when flattening began: they are left alone.
-        self._floors: dict[str, Decimal] | None = _floors_from(checkpoint)
+        stale = self._floors_are_of_another_grant()
+        self._floors: dict[str, Decimal] | None = None if stale else _floors_from(checkpoint)
 
     # ------------------------------------------------------------------ causes
 
@@ -73,6 +81,22 @@ class Shutdown:
         if self._known.config.on_delete is not OnDelete.KEEP:
             commands += self._close_down(now)
         return commands
+
+    def on_grant_seen(self, event: GrantSeen, now: Now) -> list[do.Command]:
+        """What the bot's own TradingBot says of its grant. Means nothing on paper."""
+        grant = self._known.grant
+        if grant is None or grant.withdrawal is not None:
+            return []  # a latch: whoever may trade again does so under a new grant, in a process of its own
+        if not event.granted:
+            return self._begin_withdrawal(grant, event.why, now)
+        seen = replace(grant, is_seen=True, max_capital=event.max_capital)
+        if seen == grant:
+            return []
+        cap = "its own" if event.max_capital is None else str(event.max_capital)
+        return [
+            self._note_grant(seen, "granted", {"epoch": str(grant.ref.epoch), "max_capital": cap}),
+            do.Notice("info", "granted", f"may trade live under grant {grant.ref.epoch}, capital at most {cap}"),
+        ]
 
     @property
     def deletion(self) -> KillState | None:
@@ -95,6 +119,33 @@ class Shutdown:
         journal = do.Journal("kill", {"reason": text(reason), "scope": scope}, (do.PutKill(kill),))
         return [journal, do.Notice("critical", "killed", f"{scope}: {reason}"), *self._close_down(now)]
 
+    def _begin_withdrawal(self, grant: LiveGrant, why: str, now: Now) -> list[do.Command]:
+        on_delete = self._known.config.on_delete
+        flatten = on_delete is OnDelete.FLATTEN
+        ending = KillState(reason=text(why), scope=GRANT_SCOPE, flatten=flatten, observed_at=now.machine)
+        self._known.counters["grant", "withdrawn"] += 1
+        detail = {"epoch": str(grant.ref.epoch), "why": text(why), "on_delete": on_delete.value}
+        commands: list[do.Command] = [
+            self._note_grant(replace(grant, is_seen=False, withdrawal=ending), "withdrawal", detail),
+            do.Notice("critical", "grant_withdrawn", f"{why}: no new exposure, and {on_delete.value}"),
+        ]
+        if on_delete is not OnDelete.KEEP:
+            commands += self._close_down(now)
+        return commands
+
+    def _note_grant(self, grant: LiveGrant, kind: str, detail: Mapping[str, str]) -> do.Journal:
+        """The grant's newest state, durable; with a new one, what was remembered of closing down is over."""
+        changes: list[do.Change] = []
+        if self._floors_are_of_another_grant():
+            changes.append(do.PutCheckpoint(CHECKPOINT, json.dumps(None)))
+        self._known.grant = replace(grant, is_new=False)
+        changes.append(do.PutCheckpoint(GRANT_CHECKPOINT, self._known.grant.to_json()))
+        return do.Journal(kind, detail, tuple(changes))
+
+    def _floors_are_of_another_grant(self) -> bool:
+        known = self._known
+        return known.grant is not None and known.grant.is_new and known.kill is None
+
     def _close_down(self, now: Now) -> list[do.Command]:
         return self._desk.cancel_all(now) + self._reconciliation.ask("kill", now, force=True)
 
@@ -109,9 +160,11 @@ class Shutdown:
         return commands + self._reconciliation.when_due(now)
 
     def _endings(self) -> list[KillState]:
-        """The kill, and the deletion where it asks for anything."""
-        keeps = self._known.config.on_delete is OnDelete.KEEP
-        return [one for one in (self._known.kill, None if keeps else self._deletion) if one is not None]
+        """The kill, and the deletion and the withdrawal where they ask for anything."""
+        known = self._known
+        keeps = known.config.on_delete is OnDelete.KEEP
+        asked = (known.kill,) if keeps else (known.kill, self._deletion, known.withdrawal)
+        return [one for one in asked if one is not None]
 
     def _check_every(self, unconfirmed: Sequence[KillState], now: Now) -> timedelta:
         """Often at first; ever less for what takes its time, so that the asking does not starve the cancelling."""
@@ -172,17 +225,28 @@ class Shutdown:
     ) -> list[do.Command]:
         if self._books.unanswered():
             return []
+        commands = self._withdrawal_confirmed(judged, open_orders, open_positions, now)
         if self._deletion is not None and any(ending is self._deletion for ending in judged):
             self._deletion = confirm(self._deletion, open_orders, open_positions, now.machine)
         kill = self._known.kill
         if kill is None or not any(ending is kill for ending in judged):
-            return []
+            return commands
         confirmed = confirm(kill, open_orders, open_positions, now.machine)
         if confirmed == kill:
-            return []
+            return commands
         self._known.kill = confirmed
-        detail = {"open_orders": str(confirmed.open_orders), "open_positions": str(confirmed.open_positions)}
-        return [do.Journal("kill_progress", detail, (do.PutKill(confirmed),))]
+        return [*commands, do.Journal("kill_progress", _counts(confirmed), (do.PutKill(confirmed),))]
+
+    def _withdrawal_confirmed(
+        self, judged: Sequence[KillState], open_orders: int, open_positions: int, now: Now
+    ) -> list[do.Command]:
+        grant, withdrawal = self._known.grant, self._known.withdrawal
+        if grant is None or withdrawal is None or not any(ending is withdrawal for ending in judged):
+            return []
+        confirmed = confirm(withdrawal, open_orders, open_positions, now.machine)
+        if confirmed == withdrawal:
+            return []
+        return [self._note_grant(replace(grant, withdrawal=confirmed), "withdrawal_progress", _counts(confirmed))]
 
     def _check_control_plane(self, now: Now) -> list[do.Command]:
         known = self._known
@@ -203,5 +267,10 @@ class Shutdown:
         return commands
 
 
+def _counts(ending: KillState) -> dict[str, str]:
+    return {"open_orders": str(ending.open_orders), "open_positions": str(ending.open_positions)}
+
+
 def _floors_from(checkpoint: str | None) -> dict[str, Decimal] | None:
-    return {symbol: Decimal(qty) for symbol, qty in json.loads(checkpoint).items()} if checkpoint else None
+    floors = json.loads(checkpoint) if checkpoint else None
+    return None if floors is None else {symbol: Decimal(qty) for symbol, qty in floors.items()}

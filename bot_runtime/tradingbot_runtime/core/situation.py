@@ -10,6 +10,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from tradingbot_api import OnControlPlaneLoss, OnDelete, RuntimeConfig, TradingState
+from tradingbot_runtime.core.grant import LiveGrant
 from tradingbot_runtime.core.kill import KillState
 from tradingbot_runtime.core.risk import RiskLedger
 from tradingbot_runtime.core.values import BrokerFigures, MarketClock, Side
@@ -24,6 +25,8 @@ class Situation:
     """How often what happened: ("orders", "submitted"), ("refused", "max_positions"), ..."""
     kill: KillState | None = None
     risk: RiskLedger = field(default_factory=RiskLedger)
+    grant: LiveGrant | None = None
+    """The grant of a live bot; None on paper."""
 
     clock: MarketClock | None = None
     clock_doubt: str | None = None
@@ -80,9 +83,28 @@ class Situation:
         return self.clock is not None and self.clock.is_open
 
     @property
+    def capital(self) -> Decimal:
+        """The most the bot may hold now, in account currency: its own capital, or less where its grant caps it."""
+        cap = self.grant.max_capital if self.grant is not None else None
+        return self.config.capital if cap is None else min(self.config.capital, cap)
+
+    @property
+    def withdrawal(self) -> KillState | None:
+        """How far the bot is in leaving live trading; None on paper, and while it may trade."""
+        return self.grant.withdrawal if self.grant is not None else None
+
+    @property
+    def may_evaluate(self) -> bool:
+        """Whether a bar may be decided at all: not once the end has begun, nor before a live bot has seen its grant."""
+        if self.kill is not None or self.deleted:
+            return False
+        return self.grant is None or self.grant.missing is None
+
+    @property
     def is_closing(self) -> bool:
-        """Whether open orders are to be cancelled: a kill, or a deletion that says so."""
-        return self.kill is not None or (self.deleted and self.config.on_delete is not OnDelete.KEEP)
+        """Whether open orders are to be cancelled: a kill, or a deletion or withdrawal where `onDelete` says so."""
+        ends = self.deleted or self.withdrawal is not None
+        return self.kill is not None or (ends and self.config.on_delete is not OnDelete.KEEP)
 
     def not_ready_reason(self) -> tuple[str, str] | None:
         """Why the next bar cannot be acted upon, as a CamelCase word and a sentence; None when it can."""
@@ -112,6 +134,8 @@ class Situation:
             return "ReconciliationFailed", self.difference or "the books differ from the broker's"
         if self.data_failure is not None:
             return "DataQuality", self.data_failure
+        if self.grant is not None and self.grant.missing is not None:
+            return "NotGranted", self.grant.missing
         return None
 
     def reducing_reason(self) -> tuple[str, str] | None:
@@ -146,9 +170,14 @@ class Situation:
 
     def forbids_entries(self) -> bool:
         """Whether open entries have to go: more than a connection that is lost for a moment."""
+        if self.withdrawal is not None:
+            return True  # whatever onDelete keeps: no real money without a grant
         if self.deleted and self.kill is None and self.config.on_delete is OnDelete.KEEP:
             return False
-        if self.halted_reason() is not None or self.paused_reason() is not None:
+        halted = self.halted_reason()
+        if halted is not None and halted[0] == "NotGranted":
+            return False  # a live bot that has just started: what rests is its own, and its grant is seen in a moment
+        if halted is not None or self.paused_reason() is not None:
             return True
         return self.not_ready_reason() is None and self.reducing_reason() is not None
 

@@ -166,6 +166,13 @@ OBJECTIVES: Final = (
         "a kill is in force",
     ),
     Objective(
+        "grant_withdrawn",
+        "error",
+        0.0,
+        lambda one: _flag(one.known.withdrawal),
+        "the bot may no longer trade live: it opens nothing, and leaves as onDelete says",
+    ),
+    Objective(
         "dead_letters",
         "warning",
         9.0,

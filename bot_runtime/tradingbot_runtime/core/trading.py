@@ -85,7 +85,7 @@ class Trading:
     def on_clock(self, clock: MarketClock, now: Now) -> list[do.Command]:
         """Asks for the bars when one has closed that was not evaluated yet, or what it asked for is still due."""
         bar = self._bar_to_evaluate(clock, now)
-        if bar is None or self._evaluating is not None or not self._may_evaluate():
+        if bar is None or self._evaluating is not None or not self._known.may_evaluate:
             return []
         not_ready = self._known.not_ready_reason()
         if not_ready is not None and not_ready[0] != "KeysRefused":
@@ -106,9 +106,6 @@ class Trading:
         self._evaluating = None
         self._known.counters["operational_errors", "bars"] += 1
         return [do.Notice("warning", "bars_failed", reason)]
-
-    def _may_evaluate(self) -> bool:
-        return self._known.kill is None and not self._known.deleted
 
     def _bar_to_evaluate(self, clock: MarketClock, now: Now) -> str | None:
         """Name of the newest closed bar when it was not evaluated yet, or again when something of it is due."""
@@ -146,7 +143,7 @@ class Trading:
 
     def on_bars(self, event: seen.BarsClosed, now: Now) -> list[do.Command]:
         """Quality and risk; then the strategy is asked, apart from this thread: it may take its time."""
-        if self._evaluating is None or not self._may_evaluate():
+        if self._evaluating is None or not self._known.may_evaluate:
             self._evaluating = None
             return []
         self.last_bar_at = event.bar_at
@@ -173,7 +170,7 @@ class Trading:
             return []
         self._known.strategy_error = None
         self._known.counters["strategy", "evaluated"] += 1
-        commands = self._trade(weights, now) if self._may_evaluate() else []
+        commands = self._trade(weights, now) if self._known.may_evaluate else []
         return [self._evaluated(bar), *commands]
 
     def on_targets_failed(self, bar: str, reason: str) -> list[do.Command]:
@@ -242,13 +239,13 @@ class Trading:
 
     def _trade(self, weights: Mapping[str, Decimal], now: Now) -> list[do.Command]:
         known = self._known
-        self._shadow.follow(weights, known.prices, known.config.capital, self._execution, now.market or now.machine)
+        self._shadow.follow(weights, known.prices, known.capital, self._execution, now.market or now.machine)
         allocation = allocate(
             weights,
             known.prices,
             self._books.portfolio,
             self._books.open_by_symbol(),
-            known.config.capital,
+            known.capital,
             self._execution,
         )
         commands: list[do.Command] = []

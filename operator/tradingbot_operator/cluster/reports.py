@@ -1,5 +1,7 @@
 """Asks the bots' pods how they are: GET http://POD_IP:8080/status, a few at a time, each with a limit on time and size.
 
+Where that tells of a closed session that is not known, /sessions is asked as well.
+
 A pod's answer is material to check, not to trust: one that speaks for another bot is refused by name.
 Must never follow a redirect, and never ask an address that is not a running pod's own.
 """
@@ -14,8 +16,14 @@ import aiohttp
 import structlog
 from pydantic import ValidationError
 
-from tradingbot_api import RuntimeReport
-from tradingbot_operator.metrics import REPORTS
+from tradingbot_api import ClosedSession, RuntimeReport
+from tradingbot_operator.cluster.session_book import (
+    SESSIONS_ASKED,
+    SessionBook,
+    SessionsRefused,
+    checked_sessions,
+)
+from tradingbot_operator.metrics import REPORTS, SESSION_ANSWERS
 from tradingbot_operator.plan import ReportAnswer, Reported, ReportFailure, ReportPending
 from tradingbot_operator.plan.names import PORT
 from tradingbot_operator.plan.objects import ObjectKey
@@ -27,6 +35,8 @@ _LOG = structlog.get_logger(__name__)
 CONCURRENCY: Final = 32
 TIMEOUT_SECONDS: Final = 3.0
 BODY_LIMIT_BYTES: Final = 256 * 1024
+SESSIONS_LIMIT_BYTES: Final = 1024 * 1024
+"""400 sessions take less than half of that."""
 IMPATIENT_SECONDS: Final = 1.0
 """Between two questions to a bot that is starting or has not confirmed a kill."""
 _IMPATIENT_ATTEMPTS: Final = 60
@@ -49,6 +59,7 @@ class ReportBook:
 
     def __init__(self) -> None:
         self._by_pod: dict[str, Reported] = {}
+        self.sessions = SessionBook()
 
     def of(self, pod_uid: str) -> Reported:
         """What the pod last said."""
@@ -64,6 +75,7 @@ class ReportBook:
         """Forgets pods that are gone."""
         for uid in self._by_pod.keys() - pod_uids:
             del self._by_pod[uid]
+        self.sessions.keep_only(pod_uids)
 
 
 def _changed(before: Reported, now: Reported) -> bool:
@@ -155,7 +167,11 @@ class ReportPoller:
         try:
             async with self._slots:
                 self._asked_at[target.pod_uid] = asyncio.get_running_loop().time()
-                self._take(target, await self._question(session, target))
+                reported = await self._question(session, target)
+                self._take(target, reported)
+                # Asked afterwards: what a bot says of its kill waits for nothing.
+                if isinstance(reported, ReportAnswer) and not target.kill_requested:
+                    await self._collect(session, target, reported.report)
         finally:
             del self._asking[target.pod_uid]
 
@@ -167,18 +183,33 @@ class ReportPoller:
         if self._book.record(uid, reported):
             self._changed(target.bot)
 
+    async def _collect(self, session: aiohttp.ClientSession, target: Target, report: RuntimeReport) -> None:
+        book, uid = self._book.sessions, target.pod_uid
+        if not book.lacks(uid, report.last_session):
+            return
+        url = f"{self._address(target)}/sessions?limit={SESSIONS_ASKED}"
+        body = await _get(session, url, SESSIONS_LIMIT_BYTES)
+        if isinstance(body, _NoAnswer):
+            answer: SessionsRefused | tuple[ClosedSession, ...] = SessionsRefused(body.reason, body.message)
+        else:
+            answer = checked_sessions(body, target.bot, target.bot_uid, report.mode)
+        if isinstance(answer, SessionsRefused):
+            SESSION_ANSWERS.labels(result=answer.reason).inc()
+            _LOG.warning("sessions not taken", bot=str(target.bot), reason=answer.reason, message=answer.message)
+            is_news = book.refuse(uid, answer.message[:256])
+        else:
+            SESSION_ANSWERS.labels(result="answer").inc()
+            is_news = book.record(uid, report.mode, answer)
+        if is_news:
+            self._changed(target.bot)
+
+    def _address(self, target: Target) -> str:
+        return f"http://{_host(target.address)}:{self._port}"
+
     async def _question(self, session: aiohttp.ClientSession, target: Target) -> Reported:
-        url = f"http://{_host(target.address)}:{self._port}/status"
-        try:
-            async with session.get(url, allow_redirects=False) as response:
-                body = await _bounded(response)
-                status = response.status
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            return self._failure(target, "NotReporting", f"{url}: {_why(error)}")
-        if status != 200:
-            return self._failure(target, "NotReporting", f"{url} answered {status}")
-        if body is None:
-            return self._failure(target, "InvalidReport", f"the report is longer than {BODY_LIMIT_BYTES} bytes")
+        body = await _get(session, f"{self._address(target)}/status", BODY_LIMIT_BYTES)
+        if isinstance(body, _NoAnswer):
+            return self._failure(target, body.reason, body.message)
         return self._checked(target, body)
 
     def _checked(self, target: Target, body: bytes) -> Reported:
@@ -228,10 +259,30 @@ def _why(error: Exception) -> str:
     return str(error) or type(error).__name__
 
 
-async def _bounded(response: aiohttp.ClientResponse) -> bytes | None:
+@dataclass(frozen=True)
+class _NoAnswer:
+    reason: str
+    message: str
+
+
+async def _get(session: aiohttp.ClientSession, url: str, limit_bytes: int) -> bytes | _NoAnswer:
+    try:
+        async with session.get(url, allow_redirects=False) as response:
+            body = await _bounded(response, limit_bytes)
+            status = response.status
+    except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        return _NoAnswer("NotReporting", f"{url}: {_why(error)}")
+    if status != 200:
+        return _NoAnswer("NotReporting", f"{url} answered {status}")
+    if body is None:
+        return _NoAnswer("InvalidReport", f"the answer of {url} is longer than {limit_bytes} bytes")
+    return body
+
+
+async def _bounded(response: aiohttp.ClientResponse, limit_bytes: int) -> bytes | None:
     body = bytearray()
     async for chunk in response.content.iter_chunked(16 * 1024):
         body += chunk
-        if len(body) > BODY_LIMIT_BYTES:
+        if len(body) > limit_bytes:
             return None
     return bytes(body)

@@ -7,7 +7,7 @@ from decimal import Decimal
 
 from tradingbot_api import KILL_ANNOTATION, BrokerAccountStatus
 from tradingbot_api.broker_account import SymbolOwner
-from tradingbot_operator.plan.capital import committed
+from tradingbot_operator.plan.capital import capital_of
 from tradingbot_operator.plan.conditions import (
     Verdict,
     conditions,
@@ -16,7 +16,7 @@ from tradingbot_operator.plan.conditions import (
     true,
     unknown,
 )
-from tradingbot_operator.plan.objects import annotation, generation_of, is_being_deleted, name_of
+from tradingbot_operator.plan.objects import Raw, annotation, generation_of, is_being_deleted, name_of, text
 from tradingbot_operator.plan.plan import Plan
 from tradingbot_operator.plan.snapshot import (
     REPORT_LIFETIME,
@@ -25,7 +25,7 @@ from tradingbot_operator.plan.snapshot import (
     ReportAnswer,
     parse_account_spec,
 )
-from tradingbot_operator.plan.symbols import account_of, claim_of, owners
+from tradingbot_operator.plan.symbols import account_of, claim_of, is_live, live_account_of, owners
 
 CONNECTED = "Connected"
 _LIMIT = 1000
@@ -38,18 +38,22 @@ def plan_account(snapshot: AccountSnapshot) -> Plan:
     if is_being_deleted(account):
         return Plan()
     name = name_of(account)
-    trading = [bot for bot in snapshot.bots if account_of(bot) == name]
+    trading = [bot for bot in snapshot.bots if account_of(bot) == name or _is_live_on(bot, name)]
     owned = owners(map(claim_of, trading))
     verdicts = (_connected(snapshot), _killed(snapshot))
     status = BrokerAccountStatus(
         observed_generation=generation_of(account),
         bots=sorted(name_of(bot) for bot in snapshot.bots)[:_LIMIT],
         symbols=[SymbolOwner(symbol=symbol, bot=bot) for symbol, bot in list(owned.items())[:_LIMIT]],
-        committed_capital=min(committed(name, trading), _LARGEST_AMOUNT),
+        committed_capital=min(sum(map(capital_of, trading), Decimal(0)), _LARGEST_AMOUNT),
         conditions=conditions(account, verdicts, snapshot.now),
     )
     dumped = status.model_dump(mode="json", by_alias=True, exclude_none=True)
     return Plan(status={key: value for key, value in dumped.items() if value != []})
+
+
+def _is_live_on(bot: Raw, account: str) -> bool:
+    return live_account_of(bot) == account and is_live(bot)
 
 
 def _killed(snapshot: AccountSnapshot) -> Verdict:
@@ -80,4 +84,6 @@ def _fresh_reports(snapshot: AccountSnapshot) -> dict[str, ReportAnswer]:
         bot: answer
         for bot, answer in (snapshot.reports or {}).items()
         if snapshot.now - answer.read_at <= REPORT_LIFETIME
+        # A bot on paper that only names a live account knows nothing of that one.
+        and answer.report.mode == text(snapshot.account, "spec", "environment")
     }

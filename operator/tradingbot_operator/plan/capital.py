@@ -10,7 +10,7 @@ from decimal import Decimal, InvalidOperation
 
 from tradingbot_api import BrokerAccountSpec
 from tradingbot_operator.plan.objects import Raw, text, uid_of
-from tradingbot_operator.plan.symbols import account_of, claim_of
+from tradingbot_operator.plan.symbols import account_of, asks_for_live, claim_of, is_live, live_account_of
 
 
 @dataclass(frozen=True)
@@ -21,10 +21,11 @@ class Shortage:
     limit: Decimal
     elders: Decimal
     asked: Decimal
+    who: str = "elder bots"
 
     def __str__(self) -> str:
         return (
-            f"BrokerAccount {self.account} allows {self.limit:f} in all (limits.maxCapital), elder bots have"
+            f"BrokerAccount {self.account} allows {self.limit:f} in all (limits.maxCapital), {self.who} have"
             f" {self.elders:f} of it, and this one asks for {self.asked:f}"
         )
 
@@ -51,4 +52,24 @@ def shortage(bot: Raw, others: Iterable[Raw], account: BrokerAccountSpec) -> Sho
     name, seniority = account_of(bot), claim_of(bot).seniority
     elders = (other for other in others if uid_of(other) != uid_of(bot) and claim_of(other).seniority < seniority)
     missing = Shortage(name, limit, committed(name, elders), capital_of(bot))
+    return missing if missing.elders + missing.asked > limit else None
+
+
+def live_shortage(bot: Raw, account: str, others: Iterable[Raw], spec: BrokerAccountSpec) -> Shortage | None:
+    """What a live account lacks for this bot, or None where it fits or the account has no limit.
+
+    Others count that are live there, and elder ones that ask to be.
+    """
+    limit = spec.limits.max_capital
+    if limit is None:
+        return None
+    seniority = claim_of(bot).seniority
+    ahead = (
+        other
+        for other in others
+        if uid_of(other) != uid_of(bot)
+        and live_account_of(other) == account
+        and (is_live(other) or (asks_for_live(other) and claim_of(other).seniority < seniority))
+    )
+    missing = Shortage(account, limit, sum(map(capital_of, ahead), Decimal(0)), capital_of(bot), "bots before it")
     return missing if missing.elders + missing.asked > limit else None

@@ -8,6 +8,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Final
 
 import yaml
@@ -20,6 +21,7 @@ from tradingbot_api import (
     BrokerEndpoint,
     BrokerEnvironment,
     BrokerProvider,
+    GrantRef,
     Mode,
     RuntimeConfig,
     StorageReclaim,
@@ -29,6 +31,7 @@ from tradingbot_api.group import (
     ACCOUNT_ANNOTATION,
     BOT_UID_ANNOTATION,
     CONFIG_DIGEST_ANNOTATION,
+    LIVE_LABEL,
     MANIFEST_DIGEST_ANNOTATION,
     SYMBOLS_ANNOTATION,
 )
@@ -67,6 +70,7 @@ _DEFAULT_REQUESTS: Final = {"cpu": "50m", "memory": "192Mi"}
 _DEFAULT_LIMITS: Final = {"memory": "512Mi"}
 # A user's label can never make another object's selector find the pod, or ours miss it.
 _KUBERNETES_DOMAINS: Final = ("kubernetes.io", "k8s.io")
+_NO_LABELS: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -104,13 +108,29 @@ class Bot:
         return name_of(self.raw)
 
 
-def runtime_config(bot: Bot, account_name: str, account: BrokerAccountSpec) -> RuntimeConfig:
-    """The bot's config file. Always paper: this release grants no live trading."""
+@dataclass(frozen=True)
+class LiveRun:
+    """What makes a bot's pod a live one. Only a grant that stands in the stored status may become one of these."""
+
+    account: str
+    """Name of the live BrokerAccount."""
+    grant: GrantRef
+    """What the runtime has to find in its own TradingBot before it trades."""
+    image: str
+    """The approved image by its digest, as the kubelet reported it: `repository@sha256:...`, or a bare `sha256:...`
+    where the image was never in a registry. A tag that is moved changes nothing."""
+
+
+def runtime_config(
+    bot: Bot, account_name: str, account: BrokerAccountSpec, grant: GrantRef | None = None
+) -> RuntimeConfig:
+    """The bot's config file: paper, unless it is made under a grant."""
     # Every field that a spec and a config share by name, so that a new one cannot be forgotten here.
     shared = RuntimeConfig.model_fields.keys() & TradingBotSpec.model_fields.keys() - {"mode"}
     return RuntimeConfig(
         bot=BotIdentity(namespace=namespace_of(bot.raw), name=bot.name, uid=uid_of(bot.raw)),
-        mode=Mode.PAPER,
+        mode=Mode.PAPER if grant is None else Mode.LIVE,
+        grant=grant,
         broker=_endpoint(account_name, account),
         # Whether a bot may run beside its elders is decided before it has a pod.
         account_limits=account.limits.model_copy(update={"max_capital": None}),
@@ -142,9 +162,12 @@ def config_text(config: RuntimeConfig) -> str:
     return yaml.dump(document, Dumper=_DUMPER, sort_keys=True, width=110, allow_unicode=False)
 
 
-def identity_children(bot: Bot) -> tuple[Child, ...]:
-    """What a bot has whatever its account: who it is, what it may read, and the name its pod answers to."""
-    return (_service_account(bot), _role(bot), _role_binding(bot), _service(bot))
+def identity_children(bot: Bot, live_account: str | None = None) -> tuple[Child, ...]:
+    """What a bot has whatever its account: who it is, what it may read, and the name its pod answers to.
+
+    `live_account` is the BrokerAccount that a live pod watches for a kill; None while there is none.
+    """
+    return (_service_account(bot), _role(bot, live_account), _role_binding(bot), _service(bot))
 
 
 def workload_children(
@@ -154,24 +177,57 @@ def workload_children(
     settings: PlanSettings,
     replicas: int,
     observed: Raw | None,
+    live: LiveRun | None = None,
 ) -> tuple[Child, ...]:
-    """The config and the pod that runs with it."""
-    config = config_text(runtime_config(bot, bot.spec.accounts.paper, account))
+    """The config and the pod that runs with it; `account` is the one it trades on, the live one where `live` is."""
+    venue = _Venue(
+        name=bot.spec.accounts.paper if live is None else live.account,
+        account=account,
+        image=bot.spec.image or settings.runtime_image if live is None else live.image,
+        live=live,
+    )
+    config = config_text(runtime_config(bot, venue.name, account, live.grant if live is not None else None))
     return (
         _network_policy(bot, account, settings.operator_namespace),
         _config_map(bot, config),
-        _stateful_set(bot, account, config, bot.spec.image or settings.runtime_image, replicas, observed),
+        _stateful_set(bot, venue, config, replicas, observed),
     )
 
 
-def _child(bot: Bot, api_version: str, kind: str, component: str, body: Manifest) -> Child:
+@dataclass(frozen=True)
+class _Venue:
+    """Where a bot's pod trades, and with what."""
+
+    name: str
+    account: BrokerAccountSpec
+    image: str
+    live: LiveRun | None
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """What a live StatefulSet and its pods carry beside their other labels."""
+        return {LIVE_LABEL: "true"} if self.live is not None else {}
+
+    def pull_policy(self, spec: TradingBotSpec) -> str:
+        # By digest there is nothing newer to pull, and an image that was never in a registry cannot be pulled at all.
+        return spec.image_pull_policy if self.live is None else "IfNotPresent"
+
+
+def _child(
+    bot: Bot,
+    api_version: str,
+    kind: str,
+    component: str,
+    body: Manifest,
+    more_labels: Mapping[str, str] = _NO_LABELS,
+) -> Child:
     manifest: Manifest = {
         "apiVersion": api_version,
         "kind": kind,
         "metadata": {
             "name": child_name(bot.name),
             "namespace": namespace_of(bot.raw),
-            "labels": labels(bot.name, component),
+            "labels": {**labels(bot.name, component), **more_labels},
             "annotations": {BOT_UID_ANNOTATION: uid_of(bot.raw)},
             "ownerReferences": [_owner(bot)],
         },
@@ -201,7 +257,7 @@ def _service_account(bot: Bot) -> Child:
     return _child(bot, "v1", "ServiceAccount", "access", {})
 
 
-def _role(bot: Bot) -> Child:
+def _role(bot: Bot, live_account: str | None) -> Child:
     def readable(plural: str, name: str) -> Manifest:
         # By name, so that a list or watch is allowed only with a field selector for this very object.
         return {
@@ -212,6 +268,8 @@ def _role(bot: Bot) -> Child:
         }
 
     rules = [readable("tradingbots", bot.name), readable("brokeraccounts", bot.spec.accounts.paper)]
+    if live_account is not None:
+        rules.append(readable("brokeraccounts", live_account))
     return _child(bot, "rbac.authorization.k8s.io/v1", "Role", "access", {"rules": rules})
 
 
@@ -244,9 +302,7 @@ def _config_map(bot: Bot, config: str) -> Child:
     return _child(bot, "v1", "ConfigMap", "config", {"data": {CONFIG_FILE: config}})
 
 
-def _stateful_set(
-    bot: Bot, account: BrokerAccountSpec, config: str, image: str, replicas: int, observed: Raw | None
-) -> Child:
+def _stateful_set(bot: Bot, venue: _Venue, config: str, replicas: int, observed: Raw | None) -> Child:
     when_deleted = "Delete" if bot.spec.storage.reclaim is StorageReclaim.DELETE else "Retain"
     spec = {
         "replicas": replicas,
@@ -258,9 +314,9 @@ def _stateful_set(
         "selector": {"matchLabels": selector(bot.name)},
         "persistentVolumeClaimRetentionPolicy": {"whenDeleted": when_deleted, "whenScaled": "Retain"},
         "volumeClaimTemplates": [_claim_template(bot, observed)],
-        "template": _pod_template(bot, account, config, image),
+        "template": _pod_template(bot, venue, config),
     }
-    return _child(bot, "apps/v1", "StatefulSet", "bot", {"spec": spec})
+    return _child(bot, "apps/v1", "StatefulSet", "bot", {"spec": spec}, venue.labels)
 
 
 def _claim_template(bot: Bot, observed: Raw | None) -> Manifest:
@@ -287,20 +343,24 @@ def _stored_size(stateful_set: Raw | None) -> str | None:
     return None
 
 
-def _pod_template(bot: Bot, account: BrokerAccountSpec, config: str, image: str) -> Manifest:
+def _pod_template(bot: Bot, venue: _Venue, config: str) -> Manifest:
     spec = bot.spec
     annotations = {
         **_theirs(spec.pod_annotations, (GROUP,)),
         CONFIG_DIGEST_ANNOTATION: f"sha256:{hashlib.sha256(config.encode()).hexdigest()}",
-        ACCOUNT_ANNOTATION: spec.accounts.paper,
+        ACCOUNT_ANNOTATION: venue.name,
         SYMBOLS_ANNOTATION: ",".join(spec.symbols),
     }
     return {
         "metadata": {
-            "labels": {**_theirs(spec.pod_labels, (GROUP, *_KUBERNETES_DOMAINS)), **labels(bot.name, "bot")},
+            "labels": {
+                **_theirs(spec.pod_labels, (GROUP, *_KUBERNETES_DOMAINS)),
+                **labels(bot.name, "bot"),
+                **venue.labels,
+            },
             "annotations": annotations,
         },
-        "spec": _pod_spec(bot, account, image),
+        "spec": _pod_spec(bot, venue),
     }
 
 
@@ -313,7 +373,7 @@ def _is_in(key: str, domains: tuple[str, ...]) -> bool:
     return any(domain == reserved or domain.endswith(f".{reserved}") for reserved in domains)
 
 
-def _pod_spec(bot: Bot, account: BrokerAccountSpec, image: str) -> Manifest:
+def _pod_spec(bot: Bot, venue: _Venue) -> Manifest:
     spec = bot.spec
     pod: Manifest = {
         "serviceAccountName": child_name(bot.name),
@@ -328,7 +388,7 @@ def _pod_spec(bot: Bot, account: BrokerAccountSpec, image: str) -> Manifest:
             "fsGroupChangePolicy": "OnRootMismatch",
             "seccompProfile": {"type": "RuntimeDefault"},
         },
-        "containers": [_container(spec, account, image)],
+        "containers": [_container(spec, venue)],
         "volumes": [
             {"name": "config", "configMap": {"name": child_name(bot.name)}},
             {"name": "tmp", "emptyDir": {"sizeLimit": "256Mi"}},
@@ -343,11 +403,11 @@ def _pod_spec(bot: Bot, account: BrokerAccountSpec, image: str) -> Manifest:
     return {**pod, **{key: value for key, value in optional.items() if value}}
 
 
-def _container(spec: TradingBotSpec, account: BrokerAccountSpec, image: str) -> Manifest:
+def _container(spec: TradingBotSpec, venue: _Venue) -> Manifest:
     return {
         "name": CONTAINER,
-        "image": image,
-        "imagePullPolicy": spec.image_pull_policy,
+        "image": venue.image,
+        "imagePullPolicy": venue.pull_policy(spec),
         "command": ["tradingbot"],
         "args": [
             "run",
@@ -360,7 +420,7 @@ def _container(spec: TradingBotSpec, account: BrokerAccountSpec, image: str) -> 
             "--listen",
             f"0.0.0.0:{PORT}",
         ],
-        "env": _environment(account.credentials_secret_ref.name),
+        "env": _environment(venue.account.credentials_secret_ref.name),
         "ports": [{"name": "http", "containerPort": PORT, "protocol": "TCP"}],
         "resources": _resources(spec),
         "securityContext": {

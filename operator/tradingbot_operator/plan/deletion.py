@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
 
-from tradingbot_api import OnDelete, OnKill, RuntimeReport
+from tradingbot_api import DeletionReport, KillReport, OnDelete, OnKill, RuntimeReport
 from tradingbot_api.group import CANCEL_FINALIZER, SKIP_CANCEL_ANNOTATION
 from tradingbot_operator.plan.conditions import parse_timestamp, previous_condition, timestamp
 from tradingbot_operator.plan.events import EventNote
@@ -52,8 +52,8 @@ class Release:
 
 
 @dataclass(frozen=True)
-class _Asked:
-    """What has to be confirmed before the bot may go."""
+class Asked:
+    """What has to be confirmed before the bot may go, or leave live trading."""
 
     cancelled: bool
     flat: bool
@@ -72,7 +72,7 @@ def finalizers(bot: Raw, *, held: bool) -> list[str]:
 
 def decide(view: View, stateful_set: Raw | None, pod: Raw | None, claim: Raw | None) -> Hold | Release:
     """Whether a bot that is being deleted and carries our finalizer may go; `pod` is its newest."""
-    asked = _asked(view)
+    asked = asked_of(view, text(view.bot, "spec", "onDelete") or OnDelete.CANCEL_ORDERS.value)
     if annotation(view.bot, SKIP_CANCEL_ANNOTATION) is not None:
         return Release(_note(view, "CancelSkipped", f"annotation {SKIP_CANCEL_ANNOTATION}", warning=True))
     if _is_confirmed(view, asked):
@@ -81,7 +81,7 @@ def decide(view: View, stateful_set: Raw | None, pod: Raw | None, claim: Raw | N
         return Release()
     if not _comes_again(stateful_set) and (pod is None or is_over(pod)):
         why = "there is no pod that could do what onDelete asks, and none will come"
-        return Release(_note(view, "NotCancelled", why, warning=_may_be_left(view, asked)))
+        return Release(_note(view, "NotCancelled", why, warning=may_be_left(view, asked)))
     deleted_at = parse_timestamp(text(view.bot, "metadata", "deletionTimestamp"))
     left = deleted_at + DELETION_LIMIT - view.now if deleted_at is not None else timedelta(0)
     cause = _waits_for(view, asked, stateful_set, pod, claim)
@@ -100,19 +100,24 @@ def about_bot(bot: Raw, note: EventNote) -> EventNote:
 # ---------------------------------------------------------------- asked and confirmed
 
 
-def _asked(view: View) -> _Asked:
-    on_delete = text(view.bot, "spec", "onDelete") or OnDelete.CANCEL_ORDERS.value
+def asked_of(view: View, on_delete: str) -> Asked:
+    """What onDelete asks, and a kill that is in force."""
     # A kill that is not carried out yet is never cut short, whatever the deletion would keep.
     killed = is_killed(view)
-    return _Asked(
+    return Asked(
         cancelled=on_delete != OnDelete.KEEP.value or killed,
         flat=on_delete == OnDelete.FLATTEN.value
         or (killed and text(view.bot, "spec", "onKill") == OnKill.FLATTEN.value),
     )
 
 
-def _is_confirmed(view: View, asked: _Asked) -> bool:
-    steps = [step for step in (kill_in_force(view), _report(view).deletion if _report(view) else None) if step]
+def _is_confirmed(view: View, asked: Asked) -> bool:
+    return are_confirmed(asked, kill_in_force(view), _report(view).deletion if _report(view) else None)
+
+
+def are_confirmed(asked: Asked, *endings: KillReport | DeletionReport | None) -> bool:
+    """Whether the broker has confirmed every step that is asked for, in whichever of the endings."""
+    steps = [step for step in endings if step is not None]
     cancelled = any(step.orders_cancelled_at is not None for step in steps)
     flat = any(step.flat_at is not None for step in steps)
     return (cancelled or not asked.cancelled) and (flat or not asked.flat)
@@ -138,7 +143,7 @@ def _comes_again(stateful_set: Raw | None) -> bool:
 # ---------------------------------------------------------------- waiting
 
 
-def _waits_for(view: View, asked: _Asked, stateful_set: Raw | None, pod: Raw | None, claim: Raw | None) -> Cause:
+def _waits_for(view: View, asked: Asked, stateful_set: Raw | None, pod: Raw | None, claim: Raw | None) -> Cause:
     cause = pod_cause(stateful_set, pod, claim, waited=timedelta(0))
     if view.fresh is None and cause is not None:
         return Cause("PodNotRunning", f"{cause.reason}: {cause.message}")
@@ -147,7 +152,7 @@ def _waits_for(view: View, asked: _Asked, stateful_set: Raw | None, pod: Raw | N
     return _bot_waits_for(view.fresh, asked)
 
 
-def _bot_waits_for(report: RuntimeReport, asked: _Asked) -> Cause:
+def _bot_waits_for(report: RuntimeReport, asked: Asked) -> Cause:
     if not report.broker_connected:
         return Cause("BrokerUnreachable", f"the broker does not answer the bot ({report.reason}: {report.message})")
     deletion = report.deletion
@@ -173,7 +178,7 @@ def _with_way_out(view: View, cause: Cause, until: str) -> Cause:
 
 
 def _note(view: View, reason: str, why: str, *, warning: bool) -> EventNote:
-    message = f"{why}; {_left_behind(view)}"
+    message = f"{why}; {left_behind(view)}"
     return EventNote(reason, message, warning=warning, transition=f"Deleting/{reason}")
 
 
@@ -181,14 +186,16 @@ def _kept(view: View) -> EventNote | None:
     return _note(view, "OrdersKept", "onDelete is Keep", warning=False)
 
 
-def _may_be_left(view: View, asked: _Asked) -> bool:
+def may_be_left(view: View, asked: Asked) -> bool:
+    """Whether something that should be gone may still be open or held at the broker."""
     known = figures(view)
     if not known.get("reportedAt"):
         return True
     return bool(known.get("openOrders")) or (asked.flat and bool(known.get("positions")))
 
 
-def _left_behind(view: View) -> str:
+def left_behind(view: View) -> str:
+    """What was open and held at the bot's last report, as a sentence."""
     known = figures(view)
     if not known.get("reportedAt"):
         return "the bot has never reported: look at the broker for what is open"

@@ -1,20 +1,24 @@
 """The status of a PromotionGate: who names it, and what it says of each of them.
 
-Must never say GO or REVIEW: this release evaluates nothing, and what nobody looked at did not pass.
+Reads what was written into the bots' own status. Must never say GO or REVIEW of a bot that was judged by another gate,
+or by this one as it was before.
 """
 
 from typing import Final
 
-from tradingbot_api import GatedBot, GateVerdict, PromotionGateStatus
+from tradingbot_api import GatedBot, GateVerdict, PromotionGateSpec, PromotionGateStatus
+from tradingbot_operator.plan.checklist import NEXT
 from tradingbot_operator.plan.conditions import Verdict, conditions, false, true
-from tradingbot_operator.plan.objects import Raw, generation_of, is_being_deleted, name_of, text
+from tradingbot_operator.plan.objects import Raw, entries, generation_of, is_being_deleted, mapping, name_of, text
 from tradingbot_operator.plan.plan import Plan
 from tradingbot_operator.plan.snapshot import GateSnapshot, InvalidSpec, parse_gate_spec
+from tradingbot_operator.promotion.subject import gate_digest
 
 VALID: Final = "Valid"
 EVALUATED: Final = "Evaluated"
 _LIMIT: Final = 1000
-_NOT_EVALUATED: Final = "this release does not evaluate gates yet"
+_NAMED: Final = 5
+_REASONS: Final = {"GO": "Passed", "REVIEW": "Review", "NO-GO": "Blocked"}
 
 
 def plan_gate(snapshot: GateSnapshot) -> Plan:
@@ -22,33 +26,54 @@ def plan_gate(snapshot: GateSnapshot) -> Plan:
     gate = snapshot.gate
     if is_being_deleted(gate):
         return Plan()
-    bots = sorted(snapshot.bots, key=name_of)
+    bots, spec = sorted(snapshot.bots, key=name_of), parse_gate_spec(gate)
+    by_this = [_is_judged_by(bot, gate, spec) for bot in bots]
     status = PromotionGateStatus(
         observed_generation=generation_of(gate),
         bot_count=len(bots),
-        bots=[_gated(bot) for bot in bots[:_LIMIT]],
-        conditions=conditions(gate, (_valid(gate), _evaluated()), snapshot.now),
+        bots=[_gated(bot, judged) for bot, judged in list(zip(bots, by_this, strict=True))[:_LIMIT]],
+        conditions=conditions(gate, (_valid(spec), _evaluated(bots, by_this, spec)), snapshot.now),
     )
     dumped = status.model_dump(mode="json", by_alias=True, exclude_none=True)
     return Plan(status={key: value for key, value in dumped.items() if value != []})
 
 
-def _gated(bot: Raw) -> GatedBot:
+def _is_judged_by(bot: Raw, gate: Raw, spec: PromotionGateSpec | InvalidSpec) -> bool:
+    """Whether the verdict in a bot's status is of this gate as it is now."""
+    if isinstance(spec, InvalidSpec) or text(bot, "status", "promotion", "gate") != name_of(gate):
+        return False
+    inputs = entries(bot, "status", "promotion", "subject", "inputs")
+    judged_by = next((text(one, "sha256") for one in inputs if text(one, "name") == "gate"), "")
+    return judged_by == gate_digest(spec) and text(bot, "status", "promotion", "verdict") in _REASONS
+
+
+def _gated(bot: Raw, judged: bool) -> GatedBot:
+    requested = text(bot, "spec", "mode") or "paper"
+    if not judged:
+        message = "not judged by this gate as it is now yet"
+        return GatedBot(name=name_of(bot), requested=requested, reason="NotEvaluated", message=message)
+    verdict = text(bot, "status", "promotion", "verdict")
+    is_granted = bool(mapping(bot, "status", "grant"))
     return GatedBot(
         name=name_of(bot),
-        requested=text(bot, "spec", "mode") or "paper",
-        verdict=GateVerdict.PENDING,
-        reason="NotEvaluated",
-        message=f"not evaluated yet: {_NOT_EVALUATED}",
+        requested=requested,
+        verdict=GateVerdict(verdict),
+        reason="Live" if is_granted else _REASONS[verdict],
+        message=text(bot, "status", "promotion", "message").partition(NEXT)[0][:512],
     )
 
 
-def _valid(gate: Raw) -> Verdict:
-    spec = parse_gate_spec(gate)
+def _valid(spec: PromotionGateSpec | InvalidSpec) -> Verdict:
     if isinstance(spec, InvalidSpec):
         return false(VALID, "InvalidSpec", f"this release cannot read the stored spec: {spec.message}")
     return true(VALID, "Valid")
 
 
-def _evaluated() -> Verdict:
-    return false(EVALUATED, "NotEvaluated", f"{_NOT_EVALUATED}: every bot that names the gate stays on paper")
+def _evaluated(bots: list[Raw], judged: list[bool], spec: PromotionGateSpec | InvalidSpec) -> Verdict:
+    if isinstance(spec, InvalidSpec):
+        return false(EVALUATED, "InvalidSpec", "nobody is judged by a gate that cannot be read: nobody is promoted")
+    waiting = [name_of(bot) for bot, done in zip(bots, judged, strict=True) if not done]
+    if not waiting:
+        return true(EVALUATED, "Evaluated", "every bot that names the gate was judged by it as it is now")
+    named = ", ".join(waiting[:_NAMED]) + (f" and {len(waiting) - _NAMED} more" if len(waiting) > _NAMED else "")
+    return false(EVALUATED, "Evaluating", f"not judged by the gate as it is now yet: {named}")

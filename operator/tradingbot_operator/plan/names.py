@@ -25,9 +25,14 @@ def child_name(bot: str) -> str:
     return f"{bot}-bot"
 
 
+def pod_name(bot: str) -> str:
+    """The only pod of the bot's StatefulSet."""
+    return f"{child_name(bot)}-0"
+
+
 def claim_name(bot: str) -> str:
     """The volume claim that the StatefulSet makes for its only pod."""
-    return f"{VOLUME}-{child_name(bot)}-0"
+    return f"{VOLUME}-{pod_name(bot)}"
 
 
 def selector(bot: str) -> dict[str, str]:

@@ -1,7 +1,8 @@
 """Decides what a bot needs next: children to apply or stop, its status, and what is worth an Event.
 
 Level-triggered: the same snapshot gives the same plan, whatever happened before. Must never scale a bot down that
-owns its symbols and whose capital fits, never write a live account into a config, and never raise on a stored object.
+owns its symbols and whose capital fits, never write a live account into a config without a grant that the stored status
+holds, and never raise on a stored object.
 """
 
 from collections.abc import Sequence
@@ -9,18 +10,32 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Final
 
-from tradingbot_api import BrokerAccountSpec, BrokerEnvironment, TradingBotSpec
+from tradingbot_api import BrokerAccountSpec, BrokerEnvironment, Mode, TradingBotSpec
 from tradingbot_api.group import ACCOUNT_ANNOTATION, BOT_UID_ANNOTATION, SYMBOLS_ANNOTATION
+from tradingbot_api.promotion_status import PromotionStatus
 from tradingbot_operator.plan.capital import shortage
+from tradingbot_operator.plan.checklist import promotion_status, verdict_notes
 from tradingbot_operator.plan.children import (
     Bot,
     Child,
+    LiveRun,
     identity_children,
     workload_children,
 )
 from tradingbot_operator.plan.conditions import Verdict, parse_timestamp
 from tradingbot_operator.plan.deletion import Release, about_bot, decide, is_held
 from tradingbot_operator.plan.events import EventNote, condition_events
+from tradingbot_operator.plan.judging import Judged, Unjudged, judge, wanted_image
+from tradingbot_operator.plan.live import (
+    Passage,
+    Phase,
+    effective_mode,
+    is_live_workload,
+    live_awaited,
+    passage,
+    run_as_granted,
+    trades_live,
+)
 from tradingbot_operator.plan.objects import (
     Raw,
     annotation,
@@ -29,12 +44,14 @@ from tradingbot_operator.plan.objects import (
     entries,
     is_being_deleted,
     mapping,
+    name_of,
     number,
     text,
     uid_of,
 )
 from tradingbot_operator.plan.orphans import orphans
 from tradingbot_operator.plan.pods import POD_CREATION_LIMIT, Cause, newest, pod_cause
+from tradingbot_operator.plan.producing import Production, producing
 from tradingbot_operator.plan.snapshot import (
     BotSnapshot,
     InvalidSpec,
@@ -42,12 +59,13 @@ from tradingbot_operator.plan.snapshot import (
     parse_account_spec,
     parse_bot_spec,
 )
-from tradingbot_operator.plan.status import Document, bot_status
+from tradingbot_operator.plan.status import Document, Way, bot_status
 from tradingbot_operator.plan.storage import ClaimGrowth, claim_growth, is_about_the_claim, storage_grown
 from tradingbot_operator.plan.symbols import (
     Overlap,
     account_of,
     claim_of,
+    live_account_of,
     owned_by_elders,
     still_held,
 )
@@ -100,34 +118,83 @@ def plan_bot(snapshot: BotSnapshot) -> Plan:
     if is_being_deleted(bot):
         return _deletion(snapshot) if is_held(bot) else Plan()
     spec = parse_bot_spec(bot)
-    conflicts = _conflicts(snapshot)
-    lacking = _shortage(snapshot)
-    awaited = () if conflicts or lacking else _awaited(snapshot)
-    workload = _workload(snapshot, spec, conflicts, awaited, lacking)
-    children, foreign = _without_foreign(snapshot, _identity(bot, spec) + workload.children)
-    view = View(
-        bot=bot,
-        account=snapshot.account,
-        now=snapshot.now,
+    unhindered = View(
+        bot, _trading_account(snapshot), snapshot.now, None, snapshot.reported, policies=snapshot.policies
+    )
+    judged = judge(snapshot, spec, unhindered)
+    way = passage(snapshot, judged, unhindered)
+    production = _production(snapshot, judged, way)
+    conflicts = _conflicts(snapshot) if way.phase is Phase.PAPER else ()
+    lacking = _shortage(snapshot) if way.phase is Phase.PAPER else None
+    awaited = () if conflicts or lacking else _awaited(snapshot, way.phase)
+    workload = _workload(snapshot, spec, way, conflicts, awaited, lacking)
+    children, foreign = _without_foreign(snapshot, _identity(snapshot, spec, way) + workload.children)
+    view = replace(
+        unhindered,
         obstacle=_obstacle(snapshot, workload, foreign),
-        reported=snapshot.reported,
         conflicts=conflicts,
         awaited=awaited,
-        gate=snapshot.gate,
-        policies=snapshot.policies,
+        live=way.authorized,
+        withdrawing=way.withdrawing,
         shortage=lacking,
     )
-    status = bot_status(view, _image(snapshot, spec), _storage(snapshot, spec))
+    promotion = promotion_status(judged, way, unhindered, production.notes)
+    status = bot_status(
+        view, _image(snapshot, spec, way), _storage(snapshot, spec), _way(snapshot, judged, way, promotion)
+    )
     return Plan(
         hold=not is_held(bot) and _has_workload(snapshot, children),
         remove=orphans((snapshot.children or {}).values(), bot),
         grow=None if isinstance(spec, InvalidSpec) else claim_growth(spec, snapshot.claim),
         apply=children,
         stop=_running(snapshot) if workload.stop else (),
+        record=production.record,
+        produce=production.produce,
+        discard=production.discard,
+        confirm=way.confirm,
         status=status,
-        events=condition_events(bot, status),
-        again_after_seconds=_look_again(snapshot, foreign),
+        events=(*condition_events(bot, status), *verdict_notes(bot, promotion, snapshot.now), *way.notes),
+        again_after_seconds=_soonest(
+            _look_again(snapshot, foreign), production.again_after_seconds, way.again_after_seconds
+        ),
     )
+
+
+def _way(snapshot: BotSnapshot, judged: Judged | Unjudged, way: Passage, promotion: PromotionStatus | None) -> Way:
+    digest = judged.subject.digest if isinstance(judged, Judged) else None
+    if isinstance(judged, Unjudged) and judged.holds:
+        digest = text(snapshot.bot, "status", "subjectDigest") or None
+    return Way(
+        effective_mode=effective_mode(snapshot, way.grant),
+        subject_digest=digest,
+        promotion=promotion,
+        grant=way.grant,
+        demotion=way.demotion,
+    )
+
+
+def _production(snapshot: BotSnapshot, judged: Judged | Unjudged, way: Passage) -> Production:
+    if isinstance(judged, Unjudged):
+        return Production()
+    live = is_live_workload(snapshot.child("StatefulSet"))
+    # What a former grant saw was judged then: under this one only its own sessions count.
+    granted = parse_timestamp(way.grant.granted_at) if live and way.grant is not None else None
+    return producing(
+        snapshot,
+        judged.subject,
+        max(judged.since, granted) if granted is not None else judged.since,
+        live=live,
+        wants_preflight=judged.wants_preflight and way.grant is None and not live,
+    )
+
+
+def _soonest(*seconds: float | None) -> float | None:
+    return min((one for one in seconds if one is not None), default=None)
+
+
+def _trading_account(snapshot: BotSnapshot) -> Raw | None:
+    """The BrokerAccount that the bot's pod trades on, or is about to leave."""
+    return snapshot.live_account if trades_live(snapshot) else snapshot.account
 
 
 def _deletion(snapshot: BotSnapshot) -> Plan:
@@ -135,11 +202,10 @@ def _deletion(snapshot: BotSnapshot) -> Plan:
     bot = snapshot.bot
     view = View(
         bot=bot,
-        account=snapshot.account,
+        account=_trading_account(snapshot),
         now=snapshot.now,
         obstacle=None,
         reported=snapshot.reported,
-        gate=snapshot.gate,
         policies=snapshot.policies,
     )
     decision = decide(view, snapshot.child("StatefulSet"), newest(snapshot.pods), snapshot.claim)
@@ -148,7 +214,9 @@ def _deletion(snapshot: BotSnapshot) -> Plan:
         warnings = tuple(about_bot(bot, note) for note in notes if note.warning)
         return Plan(release=True, events=notes, account_events=warnings)
     spec = parse_bot_spec(bot)
-    status = bot_status(replace(view, deleting=decision.cause), _image(snapshot, spec))
+    # Nothing is judged any more: a grant stays as it is, so that the pod ends by the deletion and by nothing else.
+    image = text(bot, "status", "image") or _image(snapshot, spec, None)
+    status = bot_status(replace(view, deleting=decision.cause), image)
     return Plan(
         apply=_kept_running(snapshot, spec),
         status=status,
@@ -159,7 +227,14 @@ def _deletion(snapshot: BotSnapshot) -> Plan:
 
 def _kept_running(snapshot: BotSnapshot, spec: TradingBotSpec | InvalidSpec) -> tuple[Child, ...]:
     """The config and the pod as the spec asks, where both are there: somebody may have changed onDelete just before."""
-    _, account = _account(snapshot)
+    live = None
+    if is_live_workload(snapshot.child("StatefulSet")):
+        view = View(snapshot.bot, snapshot.live_account, snapshot.now, None, snapshot.reported)
+        live = run_as_granted(snapshot, judge(snapshot, spec, view))
+        if live is None:
+            # Not what was approved any more: the pod that runs does what it was started with, and nothing else.
+            return ()
+    _, account = _account(snapshot, live)
     if isinstance(spec, InvalidSpec) or account is None or not _is_running(snapshot):
         return ()
     children = workload_children(
@@ -168,6 +243,7 @@ def _kept_running(snapshot: BotSnapshot, spec: TradingBotSpec | InvalidSpec) -> 
         settings=snapshot.settings,
         replicas=1,
         observed=snapshot.child("StatefulSet"),
+        live=live,
     )
     ours, _ = _without_foreign(snapshot, children)
     there = ((child, snapshot.child(child.kind)) for child in ours)
@@ -186,38 +262,48 @@ def _storage(snapshot: BotSnapshot, spec: TradingBotSpec | InvalidSpec) -> Verdi
 
 
 def _shortage(snapshot: BotSnapshot) -> str | None:
-    """What the account lacks for this bot's capital: empty for nothing, None where it has no limit."""
-    _, account = _account(snapshot)
+    """What the paper account lacks for this bot's capital: empty for nothing, None where it has no limit."""
+    _, account = _account(snapshot, None)
     if account is None or account.limits.max_capital is None:
         return None
     lacking = shortage(snapshot.bot, snapshot.account_bots, account)
     return str(lacking) if lacking is not None else ""
 
 
-def _identity(bot: Raw, spec: TradingBotSpec | InvalidSpec) -> tuple[Child, ...]:
-    return () if isinstance(spec, InvalidSpec) else identity_children(Bot(bot, spec))
+def _identity(snapshot: BotSnapshot, spec: TradingBotSpec | InvalidSpec, way: Passage) -> tuple[Child, ...]:
+    if isinstance(spec, InvalidSpec):
+        return ()
+    # As long as a live pod may be there: it reads its own account, or it would never learn of a kill on that.
+    is_live = way.phase is not Phase.PAPER or effective_mode(snapshot, way.grant) is Mode.LIVE
+    return identity_children(Bot(snapshot.bot, spec), spec.accounts.live if is_live else None)
 
 
-def _image(snapshot: BotSnapshot, spec: TradingBotSpec | InvalidSpec) -> str | None:
+def _image(snapshot: BotSnapshot, spec: TradingBotSpec | InvalidSpec, way: Passage | None) -> str | None:
     if isinstance(spec, InvalidSpec):
         return text(snapshot.bot, "status", "image") or None
-    return spec.image or snapshot.settings.runtime_image
+    if way is not None and way.run is not None and spec.image is None:
+        return way.run.image
+    return wanted_image(snapshot, spec)
 
 
 def _conflicts(snapshot: BotSnapshot) -> tuple[Overlap, ...]:
     return owned_by_elders(claim_of(snapshot.bot), map(claim_of, snapshot.rivals))
 
 
-def _awaited(snapshot: BotSnapshot) -> tuple[Overlap, ...]:
+def _awaited(snapshot: BotSnapshot, phase: Phase) -> tuple[Overlap, ...]:
     """Symbols that are this bot's, that its own pod does not trade yet, and that another pod may still trade."""
+    if phase is Phase.WITHDRAWING:
+        return ()
+    if phase is Phase.LIVE:
+        return live_awaited(snapshot, _traded_already(snapshot, live_account_of(snapshot.bot)))
     claim = claim_of(snapshot.bot)
-    already = _traded_already(snapshot)
+    already = _traded_already(snapshot, account_of(snapshot.bot))
     return still_held(replace(claim, symbols=claim.symbols - already), snapshot.account_pods)
 
 
-def _traded_already(snapshot: BotSnapshot) -> frozenset[str]:
+def _traded_already(snapshot: BotSnapshot, account: str) -> frozenset[str]:
     template = mapping(snapshot.child("StatefulSet") or {}, "spec", "template")
-    if not _is_running(snapshot) or annotation(template, ACCOUNT_ANNOTATION) != account_of(snapshot.bot):
+    if not _is_running(snapshot) or annotation(template, ACCOUNT_ANNOTATION) != account:
         return frozenset()
     return frozenset((annotation(template, SYMBOLS_ANNOTATION) or "").split(","))
 
@@ -237,26 +323,32 @@ def _running(snapshot: BotSnapshot) -> tuple[Raw, ...]:
 def _workload(
     snapshot: BotSnapshot,
     spec: TradingBotSpec | InvalidSpec,
+    way: Passage,
     conflicts: tuple[Overlap, ...],
     awaited: tuple[Overlap, ...],
     lacking: str | None,
 ) -> _Workload:
-    unusable, account = _account(snapshot)
+    if way.phase is Phase.WITHDRAWING:
+        return _Workload()
+    unusable, account = _account(snapshot, way.run)
     conflict = _conflict_cause(conflicts)
+    # A live pod whose time is over loses its keys, whatever keeps it from coming back on paper.
+    is_left_over = way.phase is Phase.PAPER and is_live_workload(snapshot.child("StatefulSet"))
     if isinstance(spec, InvalidSpec):
         # What runs keeps running on its last good config, unless its symbols are another's.
         cause = Cause("InvalidSpec", f"this release cannot read the stored spec: {spec.message}")
-        return _Workload(obstacle=cause, stop=conflict is not None or _is_mismatch(unusable))
+        return _Workload(obstacle=cause, stop=conflict is not None or _is_mismatch(unusable) or is_left_over)
     if account is None:
-        return _Workload(obstacle=unusable, stop=conflict is not None or _is_mismatch(unusable))
+        return _Workload(obstacle=unusable, stop=conflict is not None or _is_mismatch(unusable) or is_left_over)
     if awaited and _is_running(snapshot):
-        return _Workload()
+        return _Workload(stop=is_left_over)
     children = workload_children(
         Bot(snapshot.bot, spec),
         account,
         settings=snapshot.settings,
         replicas=0 if conflicts or awaited or lacking else 1,
         observed=snapshot.child("StatefulSet"),
+        live=way.run,
     )
     return _Workload(children=children, obstacle=conflict or _shortage_cause(lacking) or _awaited_cause(awaited))
 
@@ -265,16 +357,19 @@ def _is_mismatch(cause: Cause | None) -> bool:
     return cause is not None and cause.reason == "AccountMismatch"
 
 
-def _account(snapshot: BotSnapshot) -> tuple[Cause | None, BrokerAccountSpec | None]:
-    name = account_of(snapshot.bot)
-    if snapshot.account is None or is_being_deleted(snapshot.account):
+def _account(snapshot: BotSnapshot, live: LiveRun | None) -> tuple[Cause | None, BrokerAccountSpec | None]:
+    """The account to trade on: the live one under a grant, else the paper one; or why it cannot be used."""
+    name, raw = (account_of(snapshot.bot), snapshot.account) if live is None else (live.account, snapshot.live_account)
+    wanted = BrokerEnvironment.PAPER if live is None else BrokerEnvironment.LIVE
+    if raw is None or is_being_deleted(raw) or (live is not None and name_of(raw) != name):
         return Cause("AccountNotFound", f"there is no BrokerAccount {name} in the bot's namespace"), None
-    spec = parse_account_spec(snapshot.account)
+    spec = parse_account_spec(raw)
     if isinstance(spec, InvalidSpec):
         return Cause("AccountInvalid", f"BrokerAccount {name}: {spec.message}"), None
-    if spec.environment is not BrokerEnvironment.PAPER:
-        message = f"accounts.paper names BrokerAccount {name}, whose environment is {spec.environment}:"
-        return Cause("AccountMismatch", f"{message} name a paper account; the bot holds no pod until then"), None
+    if spec.environment is not wanted:
+        use = "paper" if live is None else "live"
+        message = f"accounts.{use} names BrokerAccount {name}, whose environment is {spec.environment}:"
+        return Cause("AccountMismatch", f"{message} name a {use} account; the bot holds no pod until then"), None
     return None, spec
 
 

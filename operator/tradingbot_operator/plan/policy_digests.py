@@ -6,18 +6,32 @@ from typing import Final
 DIGESTS: Final = MappingProxyType(
     {
         "ValidatingAdmissionPolicy": {
-            "tradingbots-live-pods": "sha256:1bf7d36d0922827e24e89cb492d6c88d61f5805b2abcc20b9981f01d4a64d21a",
-            "tradingbots-live-workloads": "sha256:2309dd2303c8c09a3b44620ff4eca6c11cd76832f297ca87f37ba56eec71ec0d",
-            "tradingbots-operator": "sha256:ab79f33515d1765c6c53b54c2c0bfe2312a2491c0b2f3956dd9e0aead61325c8",
+            "tradingbots-approvals": "sha256:f6f1c3ad24a5841ba7624fdfeaa95a5d1ef8515a9a5da1036857ea9185399f77",
+            "tradingbots-attestations": "sha256:29d2f0d0aab916fda6f9ecc41acb99d0a60af878e5cae9081619632bee5960ba",
+            "tradingbots-configs": "sha256:c8b41e094fed71917ade644c40f636a0e81ddef1e6a597b76fc1b96972d16c16",
+            "tradingbots-duty": "sha256:edd1dea00d40103306e964e77d1deef99cf465069cff4870582e4f3116e5fbd0",
+            "tradingbots-evidence": "sha256:d3afc7a20cfa76583b7aeec680af58d9e4f8d2203da9ee3ab0681c5fd41c5cae",
+            "tradingbots-exec": "sha256:e86cd9bc66c7c06a147c315007e42370c09a53311373ff7813b6dfc161680850",
+            "tradingbots-operator": "sha256:619e22aec277bbe8fd1e5262e4c07f65eeaaed63b6ddd47bd1e0035ce87d8979",
+            "tradingbots-pod-status": "sha256:7f29e06c99ed65f873598c60aba3d0f60f59b279148bde10dd7489b4907c631d",
+            "tradingbots-pods": "sha256:d83065e535d22cd02ebe87d11fdec1a2d376462acdff784a398774c5f9e58793",
             "tradingbots-scale": "sha256:4aa90df547de0dbfd827977843ee5e497bf46adac805ece7d5382f2579ad54e4",
             "tradingbots-status": "sha256:0f22b68756bef437f470d5bc31fa01536dcf641b286f5244016018d0df2838a6",
+            "tradingbots-workloads": "sha256:7ff5d3baf5c0e5c7232a51253faf57094ec40c7bcf8ed233feb9ffa7ee1da595",
         },
         "ValidatingAdmissionPolicyBinding": {
-            "tradingbots-live-pods": "sha256:3f94faa3cf09b1a5f261b8fbd1c759eded71bcf10dcaf283835294e6386934e9",
-            "tradingbots-live-workloads": "sha256:5fded86a2930383d7e68888458421090a65b4520ed3042db51a69a4b9dc73c0f",
+            "tradingbots-approvals": "sha256:10d4df0c130fb0067d7cd93344f7e999b2a1520cefb9c31678f61aa36c09a79f",
+            "tradingbots-attestations": "sha256:93c08cede12009eb64f1cb108f7823098f7e480bc04c6bd815013f4a6f5a3a2c",
+            "tradingbots-configs": "sha256:3899e739303139f59ce5dea106d080ef578488f4c1ee59fb0f2754e47e3659e9",
+            "tradingbots-duty": "sha256:05e7f7a5fd5ff4c176d6aad940023df0b25b3c88bbb70370a14239ffe247639b",
+            "tradingbots-evidence": "sha256:87978fe6bd5d2aee540f583458b9d6f21a46cb154efdf47dac880dd9a32c72ef",
+            "tradingbots-exec": "sha256:b3125c281572b917c5604e08cd98af505f3424e1678fb6e92e017a48a4b2e6be",
             "tradingbots-operator": "sha256:ca105d3e42432229887bd45b00f6f5550e5fb903f9ea7b2664740c3b941362f2",
+            "tradingbots-pod-status": "sha256:fc05e548a36daa982414c9a1e40e6103915e23767ccea0a4cdc4aa2da2e9312b",
+            "tradingbots-pods": "sha256:972d13f439051272c55046083d6d27d38db100a8bb69108be5a73d8ae4cd36f3",
             "tradingbots-scale": "sha256:5006e1041aa904917a111e4bbc1c9e56b9206c80f9b7cb609ee94c670cc76590",
             "tradingbots-status": "sha256:f928410d4bd6706783649d0aba366d0baed10525b8ecfb459d97f6ac9d076928",
+            "tradingbots-workloads": "sha256:1f4d324c9b014f40aa1f43ecb14ca4685579fe57f88190d330191065b56890d6",
         },
     }
 )

@@ -3,9 +3,11 @@
 Must never hold a client, a clock or a reference into the store that could change under the decision.
 """
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Final
 
 from pydantic import ValidationError
@@ -66,6 +68,8 @@ class CollectedSessions:
     """paper or live: what the pod's report says it is."""
     sessions: tuple[ClosedSession, ...]
     """Oldest first."""
+    problem: str = ""
+    """Why the pod's last answer was not believed; empty where it was."""
 
 
 @dataclass(frozen=True)
@@ -111,6 +115,8 @@ class BotSnapshot:
     """The BrokerAccount it would trade on live."""
     live_rivals: tuple[Raw, ...] = ()
     """Other bots that ask for a symbol it asks for, for live trading on the same live account."""
+    live_account_bots: tuple[Raw, ...] = ()
+    """Every bot that names its live account, where that one's capital is limited: what they claim of it."""
     live_pods: tuple[Raw, ...] = ()
     """Pods of any bot that trade a symbol it asks for, on its live account."""
     evidence: tuple[Raw, ...] = ()
@@ -177,8 +183,14 @@ def parse_account_spec(account: Raw) -> BrokerAccountSpec | InvalidSpec:
 
 def parse_gate_spec(gate: Raw) -> PromotionGateSpec | InvalidSpec:
     """The gate's spec as a model, or why it is none."""
+    return _gate_spec(json.dumps(mapping(gate, "spec"), sort_keys=True))
+
+
+@lru_cache(maxsize=64)
+def _gate_spec(document: str) -> PromotionGateSpec | InvalidSpec:
+    # A few gates, read again for every bot that names one: filling in their defaults was a tenth of a bot's judgement.
     try:
-        return PromotionGateSpec.model_validate(mapping(gate, "spec"))
+        return PromotionGateSpec.model_validate(json.loads(document))
     except ValidationError as error:
         return InvalidSpec(_first_errors(error))
 

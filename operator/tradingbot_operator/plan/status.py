@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from tradingbot_api import Mode, TradingBotStatus
+from tradingbot_api import DemotionReport, Grant, Mode, TradingBotStatus
+from tradingbot_api.promotion_status import PromotionStatus
 from tradingbot_operator.plan.conditions import Verdict, conditions, parse_timestamp, timestamp
 from tradingbot_operator.plan.objects import Raw, generation_of, mapping, text
 from tradingbot_operator.plan.snapshot import FIGURES_INTERVAL
@@ -22,6 +23,7 @@ from tradingbot_operator.plan.verdicts import (
     ready,
     reconciled,
     symbol_conflict,
+    withdrawing,
 )
 
 Document = dict[str, Any]
@@ -46,10 +48,25 @@ class StatusWrite:
     again_after_seconds: float | None = None
 
 
-def bot_status(view: View, image: str | None, storage: Verdict | None = None) -> Document:
+@dataclass(frozen=True)
+class Way:
+    """How far a bot is from paper to live: the part of its status that a gate is about."""
+
+    effective_mode: Mode = Mode.PAPER
+    subject_digest: str | None = None
+    promotion: PromotionStatus | None = None
+    grant: Grant | None = None
+    demotion: DemotionReport | None = None
+
+
+_KEPT_ON_THE_WAY: Final = ("effectiveMode", "subjectDigest", "promotion", "grant", "demotion")
+
+
+def bot_status(view: View, image: str | None, storage: Verdict | None = None, way: Way | None = None) -> Document:
     """The whole status of a bot, as server-side apply wants it: what is absent is removed.
 
-    `storage` is the condition on the volume's size, where there is anything to say.
+    `storage` is the condition on the volume's size, where there is anything to say. Without a `way` nothing was decided
+    about live trading, and what is stored of it stays as it is.
     """
     verdicts = (
         ready(view),
@@ -62,15 +79,23 @@ def bot_status(view: View, image: str | None, storage: Verdict | None = None) ->
         capital_exceeded(view),
         storage,
         deleting(view),
+        withdrawing(view),
     )
+    decided = way or Way()
     status = TradingBotStatus(
         observed_generation=generation_of(view.bot),
-        effective_mode=Mode.PAPER,
+        effective_mode=decided.effective_mode,
+        subject_digest=decided.subject_digest,
+        promotion=decided.promotion,
+        grant=decided.grant,
+        demotion=decided.demotion,
         image=image,
         kill=kill_in_force(view),
         conditions=conditions(view.bot, (verdict for verdict in verdicts if verdict is not None), view.now),
     )
-    return {**document(status), **figures(view)}
+    stored = mapping(view.bot, "status") if way is None else {}
+    kept = {name: stored[name] for name in _KEPT_ON_THE_WAY if name in stored}
+    return {**document(status), **kept, **figures(view)}
 
 
 def document(status: TradingBotStatus) -> Document:

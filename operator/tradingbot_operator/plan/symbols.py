@@ -7,8 +7,9 @@ Must never depend on the order in which bots were seen.
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from tradingbot_api import Mode
 from tradingbot_api.group import BOT_LABEL, SYMBOLS_ANNOTATION
-from tradingbot_operator.plan.objects import Raw, annotation, created_at, label, name_of, strings, text, uid_of
+from tradingbot_operator.plan.objects import Raw, annotation, created_at, label, mapping, name_of, strings, text, uid_of
 
 
 @dataclass(frozen=True)
@@ -38,8 +39,23 @@ class Overlap:
 
 
 def account_of(bot: Raw) -> str:
-    """The BrokerAccount the bot trades on. In this release every bot is on paper."""
+    """The BrokerAccount the bot trades on while it is on paper. It keeps its symbols there while it is live."""
     return text(bot, "spec", "accounts", "paper")
+
+
+def live_account_of(bot: Raw) -> str:
+    """The BrokerAccount the bot trades on once it is live, or an empty string."""
+    return text(bot, "spec", "accounts", "live")
+
+
+def asks_for_live(bot: Raw) -> bool:
+    """Whether spec.mode asks for real money."""
+    return text(bot, "spec", "mode") == Mode.LIVE.value
+
+
+def is_live(bot: Raw) -> bool:
+    """Whether the stored status says that the bot may trade real money, or that a live pod of it is not gone yet."""
+    return bool(mapping(bot, "status", "grant")) or text(bot, "status", "effectiveMode") == Mode.LIVE.value
 
 
 def accounts_of(bot: Raw) -> tuple[str, ...]:
@@ -61,6 +77,17 @@ def claim_of(bot: Raw) -> Claim:
         created_at=created_at(bot),
         symbols=frozenset(symbols_of(bot)),
     )
+
+
+def owned_live(mine: Claim, others: Iterable[Raw]) -> tuple[Overlap, ...]:
+    """Symbols of a live account that other bots own, eldest bot first: those that are live, and elders that ask for it.
+
+    A bot that is live is not sent back because an elder one only asks. Where two became live at once, the elder stays.
+    """
+    claims = [(claim_of(other), is_live(other)) for other in others if is_live(other) or asks_for_live(other)]
+    ahead = [claim for claim, live in claims if live or claim.seniority < mine.seniority]
+    overlaps = ((claim.bot, mine.symbols & claim.symbols) for claim in sorted(ahead, key=_seniority))
+    return tuple(Overlap(bot, tuple(sorted(shared))) for bot, shared in overlaps if shared)
 
 
 def owned_by_elders(mine: Claim, others: Iterable[Claim]) -> tuple[Overlap, ...]:

@@ -6,7 +6,7 @@ Must never claim what nobody confirmed: a kill is done when the broker said so t
 from dataclasses import dataclass
 from datetime import datetime
 
-from tradingbot_api import KILL_ANNOTATION, PAUSE_ANNOTATION, KillReport, Mode, RuntimeReport, TradingState
+from tradingbot_api import KILL_ANNOTATION, PAUSE_ANNOTATION, KillReport, RuntimeReport, TradingState
 from tradingbot_operator.plan.conditions import (
     Verdict,
     false,
@@ -15,18 +15,15 @@ from tradingbot_operator.plan.conditions import (
     true,
     unknown,
 )
-from tradingbot_operator.plan.objects import Raw, annotation, is_being_deleted, mapping, name_of, text
+from tradingbot_operator.plan.objects import Raw, annotation, mapping, name_of, text
 from tradingbot_operator.plan.pods import Cause
 from tradingbot_operator.plan.policies import NOT_READ
 from tradingbot_operator.plan.snapshot import (
     REPORT_LIFETIME,
-    InvalidSpec,
     ReportAnswer,
     Reported,
     ReportFailure,
     ReportPending,
-    gate_of,
-    parse_gate_spec,
 )
 from tradingbot_operator.plan.symbols import Overlap
 
@@ -39,6 +36,7 @@ SYMBOL_CONFLICT = "SymbolConflict"
 CAPITAL_EXCEEDED = "CapitalExceeded"
 STORAGE_GROWN = "StorageGrown"
 DELETING = "Deleting"
+WITHDRAWING = "Withdrawing"
 FOREIGN_REPORT = "ForeignReport"
 
 
@@ -54,8 +52,10 @@ class View:
     reported: Reported
     conflicts: tuple[Overlap, ...] = ()
     awaited: tuple[Overlap, ...] = ()
-    gate: Raw | None = None
-    """The PromotionGate it names."""
+    live: Verdict | None = None
+    """LiveAuthorized, as it was decided; None where nothing was: then the stored one stays."""
+    withdrawing: Verdict | None = None
+    """How far a live pod without a grant is in leaving; None where there is nothing to say."""
     policies: Verdict = NOT_READ
     shortage: str | None = None
     """What the account's capital lacks for this bot; empty where it has room, None where it has no limit."""
@@ -171,22 +171,16 @@ def paused(view: View) -> Verdict:
 
 
 def live_authorized(view: View) -> Verdict:
-    """LiveAuthorized: never in this release, whatever spec.mode asks for, and what is in the way."""
-    if text(view.bot, "spec", "mode") != Mode.LIVE.value:
-        return false(LIVE_AUTHORIZED, "NotRequested", "spec.mode is paper")
-    reason, why = _gate_obstacle(gate_of(view.bot), view.gate)
-    return false(LIVE_AUTHORIZED, reason, f"mode live is requested and the bot stays on paper: {why}")
+    """LiveAuthorized: whether the bot may trade real money, and what is in the way."""
+    if view.live is not None:
+        return view.live
+    stored = previous_condition(view.bot, LIVE_AUTHORIZED)
+    return stored if stored is not None else false(LIVE_AUTHORIZED, "NotJudged", "the bot was not judged yet")
 
 
-def _gate_obstacle(name: str, gate: Raw | None) -> tuple[str, str]:
-    if not name:
-        return "GateNotNamed", "name a PromotionGate in spec.gateRef"
-    if gate is None or is_being_deleted(gate):
-        return "GateNotFound", f"there is no PromotionGate {name} in the bot's namespace"
-    spec = parse_gate_spec(gate)
-    if isinstance(spec, InvalidSpec):
-        return "GateInvalid", f"this release cannot read PromotionGate {name}: {spec.message}"
-    return "GateNotEvaluated", f"PromotionGate {name} was not evaluated, which this release cannot do yet"
+def withdrawing(view: View) -> Verdict | None:
+    """Withdrawing: what the way back from live trading waits for, or how it ended; None where there was none."""
+    return view.withdrawing
 
 
 def symbol_conflict(view: View) -> Verdict:

@@ -49,10 +49,12 @@ def promotions_of(
     *,
     used: Collection[str],
     now: datetime,
+    demoted_at: datetime | None = None,
 ) -> tuple[tuple[Approval, ...], Mapping[str, str]]:
     """Approvals to promote this very subject, whatever the verdict, oldest first; and why the others do not stand.
 
-    `used`: UIDs of approvals that an earlier grant has used up.
+    `used`: UIDs of approvals that an earlier grant has used up. `demoted_at`: when the bot last went back to paper;
+    what was approved before that was approved without knowing it.
     """
     good: list[Approval] = []
     void: dict[str, str] = {}
@@ -60,6 +62,8 @@ def promotions_of(
         if one.spec.action is not ApprovalAction.PROMOTE:
             continue
         why = _void(one, subject, gate, rules, used, now)
+        if why is None and demoted_at is not None and one.created_at <= demoted_at:
+            why = "older than the last demotion: look at why it was, and approve again"
         if why is None:
             good.append(one)
         else:
@@ -115,6 +119,23 @@ def standing(
             mine[one.spec.approver] = one
     missing = f"{len(mine)} of {needed} approvals by different people" if len(mine) < needed else ""
     return Standing(tuple(mine.values()), missing, refused)
+
+
+def stage_approval(
+    approvals: Iterable[Approval], subject: Subject, gate: str, *, stage: int, since: datetime
+) -> Approval | None:
+    """The approval to go to a stage, given since the grant was; None while nobody has approved it."""
+    for one in sorted(approvals, key=lambda one: (one.created_at, one.name)):
+        spec = one.spec
+        if (
+            spec.action is ApprovalAction.ADVANCE_STAGE
+            and spec.stage == stage
+            and spec.gate in (None, gate)
+            and subject.why_foreign(spec.bot_ref.uid, spec.subject_digest) is None
+            and one.created_at >= since
+        ):
+            return one
+    return None
 
 
 def _unfit(one: Approval, verdict: GateVerdict, failed: Sequence[str]) -> str | None:

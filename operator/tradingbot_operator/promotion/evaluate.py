@@ -14,6 +14,7 @@ from tradingbot_api import (
     CheckKind,
     ChecklistItem,
     CheckState,
+    EvidenceType,
     GateVerdict,
     ItemKind,
     ItemSource,
@@ -25,7 +26,7 @@ from tradingbot_operator.promotion.approvals import Approval, Standing, promotio
 from tradingbot_operator.promotion.checks import Case, all_checks
 from tradingbot_operator.promotion.findings import Check, Finding
 from tradingbot_operator.promotion.ledger import Evidence, Ledger, ledger_of
-from tradingbot_operator.promotion.subject import Subject
+from tradingbot_operator.promotion.subject import CLOCKS_MAY_DIFFER, Subject
 
 WHOLE: Final = 10_000
 """Score in basis points at which every weighted check passes."""
@@ -55,6 +56,8 @@ class Facts:
     attestations: Sequence[Attestation] = ()
     used_approvals: frozenset[str] = frozenset()
     """UIDs of approvals that an earlier grant has used up."""
+    demoted_at: datetime | None = None
+    """When the bot last went back to paper: approvals from before do not stand."""
     incidents: tuple[str, ...] | None = None
     """Ids of open incidents; None while the bot does not say."""
     killed: bool | None = None
@@ -74,12 +77,9 @@ class Assessment:
     failed: tuple[str, ...]
     """Names of all checks that do not pass."""
     ledger: Ledger
+    sessions: int = 0
+    """Sessions that count."""
     standing: Standing = field(default_factory=Standing)
-
-    @property
-    def sessions(self) -> int:
-        """Sessions that count."""
-        return len(self.ledger.sessions)
 
 
 def evaluate(facts: Facts, now: datetime) -> Assessment:
@@ -89,7 +89,13 @@ def evaluate(facts: Facts, now: datetime) -> Assessment:
         facts.evidence, facts.subject, now=now, sessions_since=now - span(gate.checks.paper_sessions.max_age)
     )
     good, void = promotions_of(
-        facts.approvals, facts.subject, facts.gate_name, gate.approvals, used=facts.used_approvals, now=now
+        facts.approvals,
+        facts.subject,
+        facts.gate_name,
+        gate.approvals,
+        used=facts.used_approvals,
+        now=now,
+        demoted_at=facts.demoted_at,
     )
     case = Case(facts.spec, ledger, now, facts.subject.is_known, facts.incidents, facts.killed)
     checklist = (
@@ -107,8 +113,32 @@ def evaluate(facts: Facts, now: datetime) -> Assessment:
         blockers=blockers,
         failed=failed,
         ledger=ledger,
+        sessions=len(ledger.sessions),
         standing=standing(good, void, verdict, failed, separation_of_duties=gate.approvals.separation_of_duties),
     )
+
+
+def changes_at(facts: Facts, now: datetime) -> datetime | None:
+    """When time alone may next change an assessment: something gets too old, or is no longer from the future."""
+    gate = facts.gate
+    ages = {
+        EvidenceType.SESSION: gate.checks.paper_sessions.max_age,
+        EvidenceType.VALIDATION: gate.checks.validation_artifacts.max_age,
+        EvidenceType.DRILL: gate.checks.required_drills.max_age,
+        EvidenceType.PREFLIGHT: gate.checks.preflight.max_age,
+    }
+    items = [span(item.max_age) for item in gate.items if item.max_age is not None]
+    moments = [
+        moment for one in facts.evidence for moment in (one.observed_at + span(ages[one.spec.type]), one.observed_at)
+    ]
+    for approval in facts.approvals:
+        moments += [approval.created_at, approval.created_at + span(gate.approvals.expire_after)]
+        moments += [approval.created_at + age for age in items]
+    for attestation in facts.attestations:
+        moments += [attestation.created_at, *(attestation.created_at + age for age in items)]
+    # What is from the future by more than clocks may differ stops being so that much earlier.
+    moments += [moment - CLOCKS_MAY_DIFFER for moment in moments]
+    return min((moment for moment in moments if moment >= now), default=None)
 
 
 def score_of(checklist: Iterable[Check]) -> int:

@@ -84,3 +84,20 @@ def shadow_drift_percent(sessions: Sequence[SessionReport]) -> Decimal | None:
     if not distance:
         return Decimal(0)
     return _HUNDRED * distance / scale if scale else _HUNDRED
+
+
+def session_drift_percent(one: SessionReport, usual_percent: Sequence[Decimal]) -> Decimal:
+    """Distance of one session's result from its shadow's, in percent of that result's own scale.
+
+    |r - s| / max(|r|, sigma), with r and s the session's returns of bot and shadow, and sigma the standard deviation of
+    the `usual_percent` returns of the bot: alone, a session near zero would drift without end. Zero where bot and
+    shadow agree, 100 where only the scale is zero.
+    """
+    distance = abs(one.return_percent - one.shadow_return_percent)
+    if not distance:
+        return Decimal(0)
+    count = len(usual_percent) or 1
+    mean = sum(usual_percent, Decimal(0)) / count
+    variance = sum(((each - mean) ** 2 for each in usual_percent), Decimal(0)) / count
+    scale = max(abs(one.return_percent), variance.sqrt())
+    return _HUNDRED * distance / scale if scale else _HUNDRED

@@ -8,6 +8,8 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from decimal import Decimal
+from functools import cached_property
 from typing import Final
 
 from pydantic import BaseModel
@@ -29,10 +31,12 @@ class Subject:
     paper_account: str
     live_account: str
     live_provider: str
+    capital: Decimal
+    """What the returns of its paper sessions are percent of, in account currency."""
     inputs: Mapping[str, str]
     """sha256 of each input by the name of the field it comes from, sorted by name."""
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """sha256 over all inputs."""
         return _sha256(dict(sorted(self.inputs.items())))
@@ -81,8 +85,14 @@ def subject_of(
         paper_account=spec.accounts.paper,
         live_account=live,
         live_provider=live_account.provider.value if live_account is not None else UNKNOWN,
+        capital=spec.capital,
         inputs={name: _sha256(part) for name, part in parts.items()},
     )
+
+
+def gate_digest(gate: PromotionGateSpec) -> str:
+    """The input `gate` of every subject that is judged by a gate as it is now."""
+    return _sha256(gate.model_dump(mode="json", by_alias=True))
 
 
 def is_from_the_future(at: datetime, now: datetime) -> bool:

@@ -14,6 +14,7 @@ from tradingbot_runtime.core.engine import Engine
 from tradingbot_runtime.core.orders import Fill, Order
 from tradingbot_runtime.core.records import PutSession
 from tradingbot_runtime.core.recovered import Recovered
+from tradingbot_runtime.core.report import instant
 from tradingbot_runtime.core.values import BrokerPosition, MarketClock
 from tradingbot_runtime.strategies.momentum import Momentum
 
@@ -183,3 +184,31 @@ def test_the_coverage_of_a_bot_that_starts_late_counts_from_there() -> None:
     day.clock(CLOSE)
     day.snapshot()
     assert day.closed[0].coverage_percent == 50
+
+
+def test_a_session_says_when_the_bot_first_saw_it_open_also_after_a_restart() -> None:
+    day = Day().start()
+    day.clock(0)
+    began_at = instant(at(day.second).machine)
+    day.run(5, 100)
+    again = Day(day).start()
+    again.run(105, 385)
+    again.clock(CLOSE)
+    again.snapshot()
+    (report,) = again.closed
+    assert (report.began_at, report.starts) == (began_at, 2)
+
+
+def test_a_checkpoint_of_an_older_version_says_nothing_of_it() -> None:
+    day = Day().start()
+    day.run(0, 100)
+    document = json.loads(day.checkpoints["session"])
+    del document["running"]["began_at"]
+    day.checkpoints["session"] = json.dumps(document)
+    again = Day(day).start()
+    again.run(105, 385)
+    again.clock(CLOSE)
+    again.snapshot()
+    assert again.closed[0].began_at == ""
+    older = again.closed[0].model_dump(mode="json", by_alias=True, exclude={"began_at"})
+    assert SessionReport.model_validate(older) == again.closed[0]

@@ -63,6 +63,16 @@ def test_a_kill_ages_until_the_broker_has_confirmed_it(reason: str, on_kill: str
     assert kill_age_seconds(killed(reason, onKill=on_kill), NOW) == seconds
 
 
+def test_bots_are_counted_by_verdict_and_nothing_that_a_user_could_have_written_becomes_a_label() -> None:
+    store = Store()
+    for number, verdict in enumerate(("GO", "NO-GO", "NO-GO", "anything", None)):
+        status = {"promotion": {"verdict": verdict}} if verdict else {}
+        store.put(BOT, a_bot(f"bot-{number}", status=status))
+    collect(store, WorkQueue(lambda: 0.0), NOW)
+    assert (value("bots_judged", verdict="GO"), value("bots_judged", verdict="NO-GO")) == (1, 2)
+    assert REGISTRY.get_sample_value("tradingbot_operator_bots_judged", {"verdict": "anything"}) is None
+
+
 def test_the_oldest_kill_counts() -> None:
     store = Store()
     store.put(BOT, killed("KillRequested", 1))

@@ -30,9 +30,10 @@ class Replica:
 
     @property
     def has_seen_none(self) -> bool:
-        """Whether its last look found no Lease, or an answer that says so is on its way."""
+        """Whether its last look found no Lease, or an answer that says so, or a Lease it makes, is on its way."""
         looked = self.leadership.next_step(float("inf")) is Step.CREATE
-        return looked or self.reading == (None,)
+        is_making_one = self.writing is not None and self.writing[1] is None
+        return looked or is_making_one or self.reading == (None,)
 
 
 class LeaseMachine(RuleBasedStateMachine):

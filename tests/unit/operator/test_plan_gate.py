@@ -1,4 +1,4 @@
-"""A gate lists who names it and says of nobody that he passed; a bot that asks for live says what is in the way."""
+"""A gate lists who names it, and of each what it says now; a bot that asks for live says what is in the way."""
 
 from typing import Any
 
@@ -11,6 +11,8 @@ from tradingbot_operator.plan.objects import ObjectKey, Raw
 from tradingbot_operator.routing import affected
 from tradingbot_operator.snapshots import gate_snapshot
 from tradingbot_operator.store import ACCOUNT, BOT, GATE, Store
+from unit.operator.candidate import Candidate
+from unit.operator.candidate import a_gate as candidate_gate
 from unit.operator.world import NOW, a_bot, an_account, condition, plan, said
 
 LIVE: dict[str, Any] = {"mode": "live", "accounts": {"paper": "sim", "live": "real"}}
@@ -45,10 +47,10 @@ def test_bots_are_listed_by_name_and_pending() -> None:
         ("a", "paper", "Pending"),
         ("b", "live", "Pending"),
     ]
-    assert all("not evaluated yet" in entry["message"] for entry in planned.status["bots"])
+    assert all("not judged by this gate" in entry["message"] for entry in planned.status["bots"])
     assert (planned.status["botCount"], planned.status["observedGeneration"]) == (2, 4)
     assert said(planned, "Valid") == ("True", "Valid")
-    assert said(planned, "Evaluated") == ("False", "NotEvaluated")
+    assert said(planned, "Evaluated") == ("False", "Evaluating")
     assert (planned.apply, planned.stop, planned.events) == ((), (), ())
 
 
@@ -57,6 +59,38 @@ def test_a_gate_without_bots_says_so() -> None:
     assert planned.status is not None
     assert planned.status["botCount"] == 0
     assert "bots" not in planned.status
+
+
+def test_a_gate_says_of_each_bot_what_is_in_its_status() -> None:
+    live, waiting, new = Candidate().live(), Candidate().settle(), Candidate(bot=gated("new"))
+    bots = [
+        {**one.bot, "metadata": {**one.bot["metadata"], "name": name}}
+        for one, name in ((live, "a"), (waiting, "b"), (new, "c"))
+    ]
+    planned = gate_plan(*bots, gate=candidate_gate())
+    assert planned.status is not None
+    found = {entry["name"]: entry for entry in planned.status["bots"]}
+    assert (found["a"]["verdict"], found["a"]["reason"]) == (live.promotion.verdict.value, "Live")
+    assert (found["b"]["verdict"], found["b"]["reason"]) == ("NO-GO", "Blocked")
+    assert found["b"]["message"].startswith("NO-GO at 0.00 %, 0/3 sessions; PaperSessions 0")
+    assert "kubectl" not in found["b"]["message"]
+    assert (found["c"]["verdict"], found["c"]["reason"]) == ("Pending", "NotEvaluated")
+    assert condition(planned, "Evaluated")["message"].endswith(": c")
+    assert said(gate_plan(*bots[:2], gate=candidate_gate()), "Evaluated") == ("True", "Evaluated")
+
+
+def test_a_gate_passes_nobody_whom_it_judged_before_it_was_changed() -> None:
+    bot = Candidate().judged()
+    assert bot.promotion.verdict.value == "GO"
+    for gate in (
+        candidate_gate(stages=[{"maxCapital": "1"}]),
+        candidate_gate() | {"spec": {"checks": 1}},
+        a_gate("other"),
+    ):
+        planned = gate_plan(bot.bot, gate=gate)
+        assert planned.status is not None
+        assert planned.status["bots"][0]["verdict"] == "Pending"
+        assert said(planned, "Evaluated")[0] == "False"
 
 
 def test_a_gate_that_cannot_be_read_is_invalid_and_still_lists_its_bots() -> None:
@@ -98,7 +132,7 @@ def test_a_bot_that_asks_for_live_names_what_is_in_the_way() -> None:
         (None, {"gateRef": None}, "GateNotNamed"),
         (a_gate(deleting=True), {}, "GateNotFound"),
         (a_gate(stages="none"), {}, "GateInvalid"),
-        (a_gate(), {}, "GateNotEvaluated"),
+        (a_gate(), {}, "VerdictNoGo"),
     ]
     for gate, spec, reason in cases:
         planned = live_plan(gate, **spec)

@@ -11,9 +11,12 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from tradingbot_api import ClosedSession, ClosedSessions
 from tradingbot_operator.cluster.reports import ReportBook, ReportPoller, Target
 from tradingbot_operator.plan import ReportAnswer, ReportFailure, ReportPending
 from tradingbot_operator.plan.objects import ObjectKey
+from tradingbot_operator.plan.snapshot import CollectedSessions
+from unit.operator.evidence_world import a_session, sessions
 from unit.operator.world import NOW, UID, a_report, answered
 
 BOT = ObjectKey("TradingBot", "demo", "momentum")
@@ -29,6 +32,12 @@ class Pod:
     def __init__(self) -> None:
         self.response: Callable[[], web.StreamResponse] = lambda: web.Response(body=a_body())
         self.asked = 0
+        self.sessions: Callable[[], web.StreamResponse] = lambda: web.Response(text='{"sessions": []}')
+        self.asked_for_sessions: list[str] = []
+
+    async def handle_sessions(self, request: web.Request) -> web.StreamResponse:
+        self.asked_for_sessions.append(request.query_string)
+        return self.sessions()
 
     async def handle(self, _: web.Request) -> web.StreamResponse:
         self.asked += 1
@@ -41,6 +50,7 @@ async def polling(
 ) -> AsyncIterator[tuple[ReportBook, list[ObjectKey]]]:
     app = web.Application()
     app.router.add_get("/status", pod.handle)
+    app.router.add_get("/sessions", pod.handle_sessions)
     async with TestServer(app, host="127.0.0.1") as server:
         book, changed = ReportBook(), []
         target = Target(BOT, UID, "pod-1", "127.0.0.1", kill_requested)
@@ -123,6 +133,96 @@ async def test_a_kill_that_was_asked_for_does_not_wait_for_the_next_round() -> N
     pod = Pod()
     async with polling(pod, kill_requested=True, interval_seconds=3600) as (_, _changed):
         await until(lambda: pod.asked >= 2)
+
+
+# ------------------------------------------------------------ closed sessions
+
+
+def with_sessions(*closed: ClosedSession) -> Pod:
+    """A pod that has closed these."""
+    pod = Pod()
+    newest = closed[-1]
+    mark = {"session": newest.report.session, "digest": newest.digest}
+    pod.response = lambda: web.Response(body=a_body(lastSession=mark))
+    pod.sessions = lambda: web.Response(body=ClosedSessions(sessions=list(closed)).model_dump_json(by_alias=True))
+    return pod
+
+
+async def test_closed_sessions_are_asked_for_once_and_told() -> None:
+    pod = with_sessions(*sessions(3))
+    async with polling(pod) as (book, changed):
+        await until(lambda: book.sessions.of("pod-1"))
+        await until(lambda: pod.asked >= 4)
+        assert book.sessions.of("pod-1") == CollectedSessions("pod-1", "paper", sessions(3))
+        assert pod.asked_for_sessions == ["limit=400"]
+        assert changed == [BOT, BOT]
+        renewed = with_sessions(*sessions(4)[1:], a_session(0, pnl="7").model_copy(update={"digest": "new"}))
+        pod.response, pod.sessions = renewed.response, renewed.sessions
+        await until(lambda: len(pod.asked_for_sessions) == 2)
+
+
+async def test_a_bot_that_has_closed_no_session_is_not_asked() -> None:
+    pod = Pod()
+    async with polling(pod) as (book, _):
+        await until(lambda: pod.asked >= 4)
+        assert pod.asked_for_sessions == [] and book.sessions.of("pod-1") is None
+
+
+async def test_a_kill_is_not_kept_waiting_by_sessions() -> None:
+    pod = with_sessions(*sessions(1))
+    async with polling(pod, kill_requested=True, interval_seconds=3600) as (_, _changed):
+        await until(lambda: pod.asked >= 2)
+        assert pod.asked_for_sessions == []
+
+
+async def test_sessions_of_the_other_mode_are_left_out() -> None:
+    pod = with_sessions(a_session(1, mode="live"), a_session(0))
+    async with polling(pod) as (book, _):
+        collected = await until(lambda: book.sessions.of("pod-1"))
+        assert collected.sessions == (a_session(0),)
+
+
+BAD_SESSIONS: list[tuple[str, Callable[[], web.StreamResponse]]] = [
+    ("answered 503", lambda: web.Response(status=503)),
+    ("answered 302", lambda: web.Response(status=302, headers={"Location": "http://127.0.0.1:1/"})),
+    ("JSON", lambda: web.Response(text="no json")),
+    ("longer than", lambda: web.Response(body=b" " * 1_100_000)),
+    ("not of this bot", lambda: with_sessions(a_session(uid="another")).sessions()),
+    ("not of this bot", lambda: with_sessions(a_session(name="another")).sessions()),
+    ("not of this bot", lambda: with_sessions(a_session(1), a_session(0, namespace="another")).sessions()),
+    ("two reports of one", lambda: with_sessions(a_session(), a_session(pnl="9")).sessions()),
+    ("oldest first", lambda: with_sessions(a_session(0), a_session(1)).sessions()),
+]
+
+
+@pytest.mark.parametrize(("problem", "answer"), BAD_SESSIONS)
+async def test_sessions_that_cannot_be_believed_are_a_problem_and_what_was_known_stays(
+    problem: str, answer: Callable[[], web.StreamResponse]
+) -> None:
+    pod = with_sessions(*sessions(2))
+    async with polling(pod) as (book, changed):
+        await until(lambda: book.sessions.of("pod-1"))
+        pod.response = with_sessions(a_session(0).model_copy(update={"digest": "new"})).response
+        pod.sessions = answer
+        told = len(changed)
+        collected = await until(lambda: (it := book.sessions.of("pod-1")) and it.problem and it)
+        assert problem in collected.problem and collected.sessions == sessions(2)
+        assert isinstance(book.of("pod-1"), ReportAnswer)
+        await until(lambda: len(changed) > told)
+        # It goes on asking, and believes again.
+        good = with_sessions(*sessions(3)[:-1], a_session(0).model_copy(update={"digest": "new"}))
+        pod.sessions = good.sessions
+        await until(lambda: (it := book.sessions.of("pod-1")) and not it.problem)
+
+
+def test_a_pod_that_is_gone_leaves_no_sessions() -> None:
+    book = ReportBook()
+    assert book.sessions.record("pod", "paper", sessions(2))
+    assert not book.sessions.record("pod", "paper", sessions(2))
+    assert book.sessions.refuse("pod", "why") and not book.sessions.refuse("pod", "why")
+    assert book.sessions.refuse("other", "why")
+    book.keep_only({"pod"})
+    assert book.sessions.of("other") is None and book.sessions.of("pod") is not None
 
 
 def test_news_is_what_a_decision_could_depend_on() -> None:

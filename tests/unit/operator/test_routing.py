@@ -49,6 +49,20 @@ def test_a_status_concerns_only_the_bot_itself() -> None:
     assert looks(store, BOT, bot, {**bot, "status": {"image": "x"}}) == {"TradingBot/momentum"}
 
 
+def test_who_becomes_live_or_leaves_concerns_whoever_wants_its_symbols_live() -> None:
+    live = {"paper": "own", "live": "real"}
+    rivals = a_bot("rival", accounts=live, symbols=["MSFT"]), a_bot("stranger", accounts=live, symbols=["TSLA"])
+    before = a_bot(accounts={"paper": "sim", "live": "real"})
+    granted = {**before, "status": {"grant": {"epoch": 1}}}
+    store = a_store(granted, *rivals)
+    assert looks(store, BOT, before, granted) >= {"TradingBot/momentum", "TradingBot/rival"}
+    assert "TradingBot/rival" in looks(store, BOT, granted, before)
+    assert "TradingBot/stranger" not in looks(store, BOT, before, granted) | looks(store, BOT, granted, before)
+    pod = a_pod("leaver", symbols=["MSFT"])
+    pod["metadata"]["annotations"]["tradingbots.dev/account"] = "real"  # type: ignore[index]
+    assert "TradingBot/rival" in looks(store, POD, pod, None)
+
+
 @pytest.mark.parametrize("accounts", [{"paper": "sim"}, {"paper": "other", "live": "sim"}])
 def test_what_a_kill_is_asked_for_is_urgent(accounts: dict[str, str]) -> None:
     bot, account = ObjectKey(BOT, "demo", "momentum"), ObjectKey(ACCOUNT, "demo", "sim")

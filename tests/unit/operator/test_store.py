@@ -1,5 +1,7 @@
 """The store is a cache whose indices always agree with its objects, whatever order things were seen in."""
 
+import hashlib
+import json
 from typing import Any
 
 from hypothesis import settings
@@ -10,7 +12,8 @@ from tradingbot_api.group import SYMBOLS_ANNOTATION
 from tradingbot_operator.plan.capital import capital_of
 from tradingbot_operator.plan.objects import ObjectKey, Raw, annotation, uid_of
 from tradingbot_operator.plan.symbols import account_of, accounts_of, claim_of, symbols_of
-from tradingbot_operator.store import ACCOUNT, BOT, CLAIM, POD, Store
+from tradingbot_operator.store import ACCOUNT, BOT, CLAIM, EVIDENCE, POD, Store
+from unit.operator.evidence_world import Cluster, sessions
 from unit.operator.world import a_bot, a_claim, a_pod, an_account
 
 NAMES = st.sampled_from(["a", "b", "c"])
@@ -24,6 +27,11 @@ def versioned(raw: Raw, version: int | str, **metadata: Any) -> Raw:
 
 def traded_by(pod: Raw) -> list[str]:
     return (annotation(pod, SYMBOLS_ANNOTATION) or "").split(",")
+
+
+def some_evidence(bot: str, name: str, text: str) -> Raw:
+    metadata = {"name": name, "namespace": "demo", "uid": f"uid-of-{name}"}
+    return {"kind": EVIDENCE, "metadata": metadata, "spec": {"botRef": {"name": bot}, "podUID": text}}
 
 
 class StoreMachine(RuleBasedStateMachine):
@@ -57,6 +65,14 @@ class StoreMachine(RuleBasedStateMachine):
     def put_claim(self, bot: str) -> None:
         self.put("PersistentVolumeClaim", a_claim(bot))
 
+    @rule(bot=NAMES, number=st.integers(0, 3), text=st.text(max_size=8))
+    def put_evidence(self, bot: str, number: int, text: str) -> None:
+        self.put(EVIDENCE, some_evidence(bot, f"{bot}-{number}", text))
+
+    @rule(bot=NAMES, number=st.integers(0, 3))
+    def remove_evidence(self, bot: str, number: int) -> None:
+        self.remove(EVIDENCE, f"{bot}-{number}")
+
     @rule(kind=st.sampled_from([BOT, ACCOUNT, POD]), name=NAMES)
     def remove(self, kind: str, name: str) -> None:
         key = ObjectKey(kind, "demo", name)
@@ -74,7 +90,7 @@ class StoreMachine(RuleBasedStateMachine):
         assert self.store.remove(ObjectKey(BOT, "demo", name), uid="of-another") is None
 
     def known(self) -> dict[ObjectKey, Raw | None]:
-        keys = (key for kind in (BOT, ACCOUNT, POD, CLAIM) for key in self.store.keys(kind))
+        keys = (key for kind in (BOT, ACCOUNT, POD, CLAIM, EVIDENCE) for key in self.store.keys(kind))
         return {key: self.store.get(key) for key in keys}
 
     @invariant()
@@ -101,10 +117,28 @@ class StoreMachine(RuleBasedStateMachine):
         for name in ("a", "b", "c"):
             children = self.store.children(ObjectKey(BOT, "demo", name))
             assert [key for key in children if key.kind == POD] == [k for k in pods if k.name == f"{name}-bot-0"]
+            about = sorted(key for key in self.model if key.kind == EVIDENCE and key.name.startswith(f"{name}-"))
+            assert self.store.evidence_about(ObjectKey(BOT, "demo", name)) == about
 
 
 TestStore = StoreMachine.TestCase
 TestStore.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+
+
+def test_a_thousand_bots_with_sixty_sessions_each_fit() -> None:
+    store, cluster = Store(), Cluster(sessions=sessions(1))
+    cluster.audit()
+    (one,) = cluster.of("PromotionEvidence")
+    text = json.dumps(one)
+    for number in range(300):
+        renamed = json.loads(text.replace("momentum", f"bot-{number // 60}").replace('"1.50"', f'"{number}.50"'))
+        digest = hashlib.sha256(str(number).encode()).hexdigest()
+        renamed["metadata"] |= {"name": digest[:10], "uid": digest[:36], "resourceVersion": str(number)}
+        renamed["spec"]["sourceDigest"] = renamed["spec"]["session"]["journalHash"] = digest
+        store.put(EVIDENCE, renamed)
+        assert store.get(ObjectKey(EVIDENCE, "demo", digest[:10])) == renamed
+    packed = sum(len(stored.encoded) for stored in store._objects[EVIDENCE].values())
+    assert packed / 300 < len(text) / 4
 
 
 def test_managed_fields_are_not_kept() -> None:

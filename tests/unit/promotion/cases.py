@@ -2,6 +2,7 @@
 
 import hashlib
 from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 from tradingbot_api import (
@@ -80,6 +81,8 @@ def a_session(number: int, subject: Subject | None = None, *, audit: str = "Matc
         "incidents": 0,
         "killed": False,
     }
+    if "returnPercent" in changes and "pnl" not in changes:
+        changes["pnl"] = str(Decimal(changes["returnPercent"]) * SPEC.capital / 100)
     session = {
         "report": report | changes,
         "journalHash": "c" * 64,

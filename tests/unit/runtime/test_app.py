@@ -16,7 +16,7 @@ import aiohttp
 import pandas as pd
 import pytest
 
-from builders import OPEN, UID, a_clock, a_config, a_word, an_order, at, bars, figures
+from builders import OPEN, SUBJECT, UID, a_clock, a_config, a_live_config, a_word, an_order, at, bars, figures
 from tradingbot_api import RuntimeConfig, SessionReport, TradingState
 from tradingbot_runtime.app import App, CommitFailed, Decisions, Errands, EventQueue, Timings
 from tradingbot_runtime.broker.port import (
@@ -56,6 +56,13 @@ from tradingbot_runtime.strategies.registry import load
 
 DEADLINE_SECONDS = 10.0
 RISING: dict[str, list[float]] = {"AAPL": [100, 101, 103], "MSFT": [300, 299, 298]}
+
+
+LIVE: dict[str, Any] = {
+    "mode": "live",
+    "grant": {"subjectDigest": SUBJECT, "epoch": 1},
+    "broker": a_live_config().broker.model_dump(mode="json", by_alias=True),
+}
 
 
 class FakeBroker:
@@ -195,7 +202,7 @@ class Bench:
         broker = self.config.broker.model_copy(update={"clock_poll_seconds": 0.01})
         self.config = self.config.model_copy(update={"broker": broker})
         self.broker = FakeBroker()
-        self.database = Database.open(volume, UID, "paper")
+        self.database = Database.open(volume, UID, self.config.mode.value)
         control = control or NoControl()
         strategy = Momentum.from_parameters({"lookback": 2, "max_weight": 0.2})
         self.engine = Engine(self.config, strategy, self.database.recover(), watched=control.watched)
@@ -369,6 +376,35 @@ async def test_a_kill_is_carried_out_while_the_volume_is_full(tmp_path: Path) ->
         assert bench.app.report().reason == "StateUnwritable"
 
 
+async def test_a_grant_that_goes_while_the_volume_is_full_is_acted_upon_and_stays_gone(tmp_path: Path) -> None:
+    switch = Switch()
+    bench = Bench(tmp_path, switch, renews=True, **LIVE)
+    reopen, full = bench.database.reopen, True
+
+    def while_full(now: Now) -> Recovered:
+        if full:
+            raise StateUnwritable("no room yet")
+        return reopen(now)
+
+    bench.database.reopen = while_full  # type: ignore[method-assign]
+    async with bench:
+        switch.queue.put_nowait(seen.GrantSeen(granted=True))
+        await bench.until(lambda: bench.app.report().open_orders == 1)
+        bench.database._connection.execute("PRAGMA query_only = ON")
+        switch.queue.put_nowait(seen.BreakerResetAsked("something that is journaled"))
+        await bench.until(lambda: bench.app.report().reason == "StateUnwritable")
+        assert bench.broker.cancelled == []
+        switch.queue.put_nowait(seen.GrantSeen(granted=False, why="status.grant is absent"))
+        await bench.until(lambda: bench.broker.cancelled)
+        assert bench.app.report().reason == "StateUnwritable"
+        switch.queue.put_nowait(seen.GrantSeen(granted=True))
+        switch.queue.put_nowait(seen.ControlPlaneSeen())
+        await bench.until(switch.queue.empty)
+        full = False
+        await bench.until(lambda: bench.app.report().withdrawal)
+        assert bench.app.report().reason == "NotGranted"
+
+
 async def test_closed_sessions_are_served_with_their_place_in_the_journal(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
     report = SessionReport.model_validate(
@@ -404,10 +440,13 @@ async def test_closed_sessions_are_served_with_their_place_in_the_journal(tmp_pa
     views = Views(
         bench.app.report, lambda: 0.0, bench.app.metrics, lambda limit: closed_sessions(bench.database.records, limit)
     )
+    assert bench.app.report().last_session is not None  # no session was closed by this process: the volume's counts
     server = StatusServer("127.0.0.1", 0, views)
     await server.start()
     try:
         async with aiohttp.ClientSession(f"http://127.0.0.1:{server.port}") as session:
+            async with session.get("/status") as response:
+                newest = (await response.json())["lastSession"]
             async with session.get("/sessions?limit=5") as response:
                 (closed,) = (await response.json())["sessions"]
             async with session.get("/sessions?limit=9999") as response:
@@ -416,6 +455,7 @@ async def test_closed_sessions_are_served_with_their_place_in_the_journal(tmp_pa
         await server.close()
         bench.database.close()
     assert closed["report"]["session"] == "2026-03-02"
+    assert newest == {"session": "2026-03-02", "digest": closed["digest"]}
     assert len(closed["journalHash"]) == len(closed["digest"]) == 64
 
 

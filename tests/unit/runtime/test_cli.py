@@ -10,15 +10,18 @@ import pytest
 import yaml
 from typer.testing import CliRunner, Result
 
-from builders import UID, a_config, an_order, at
+from builders import UID, a_config, a_live_config, an_order, at
 from tradingbot_api import EX_CONFIG, EX_STATE, TerminationMessage
 from tradingbot_runtime import __version__
 from tradingbot_runtime.cli import app
+from tradingbot_runtime.commands import run
+from tradingbot_runtime.commands.endings import WrongConfig
 from tradingbot_runtime.core.commands import Journal, PutOrder
 from tradingbot_runtime.state import Database, DirectoryLock, lock
 from tradingbot_runtime.state.database import database_path
 
 KEYS = {"APCA_API_KEY_ID": "PK", "APCA_API_SECRET_KEY": "secret"}
+LIVE = json.loads(a_live_config().model_dump_json(by_alias=True, include={"mode", "grant", "broker"}))
 
 
 class Shell:
@@ -75,7 +78,9 @@ def test_version() -> None:
             "InvalidStrategyParameters",
             "spec.strategy.parameters.lookback",
         ),
-        ({"mode": "live"}, "LiveNotGranted", "set mode: paper"),
+        ({"mode": "live"}, "InvalidConfig", "grant: mode live needs one"),
+        (LIVE, "LiveNotWatched", "set mode: paper"),
+        ({"broker": LIVE["broker"]}, "WrongEnvironment", "broker.environment: live"),
     ],
 )
 def test_a_wrong_config_is_said_field_by_field(shell: Shell, changes: dict[str, Any], reason: str, said: str) -> None:
@@ -229,3 +234,25 @@ def test_state_verify_says_when_there_is_none(tmp_path: Path) -> None:
     assert result.exit_code == EX_STATE
     assert "there is no state" in result.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_live_bot_is_refused_wherever_nobody_could_kill_it(shell: Shell) -> None:
+    shell.write(**LIVE)
+    for control in ("none", f"file:{shell.directory / 'control.yaml'}", "auto"):
+        result = shell.run("--control", control)
+        assert (result.exit_code, shell.last_words.reason) == (EX_CONFIG, "LiveNotWatched"), result.stderr
+        assert not shell.state.exists()
+
+
+def test_a_live_bot_in_a_pod_passes_every_check_of_its_start(shell: Shell) -> None:
+    shell.write(**LIVE)
+    pod = {"KUBERNETES_SERVICE_HOST": "127.0.0.1", **KEYS}
+    start = run._Start.checked(shell.config, shell.state, "auto", "127.0.0.1:0", None, pod)
+    assert (start.control, start.config.grant) == ("kubernetes", a_live_config().grant)
+
+
+def test_a_live_bot_on_a_paper_account_is_refused(shell: Shell) -> None:
+    shell.write(**(LIVE | {"broker": LIVE["broker"] | {"environment": "paper"}}))
+    pod = {"KUBERNETES_SERVICE_HOST": "127.0.0.1", **KEYS}
+    with pytest.raises(WrongConfig, match=r"mode: live, but broker\.environment: paper"):
+        run._Start.checked(shell.config, shell.state, "kubernetes", "127.0.0.1:0", None, pod)

@@ -20,7 +20,8 @@ from typer.testing import CliRunner, Result
 from alpaca_simulator.api.messages import Request
 from builders import OPEN, UID, a_position, a_word, an_order
 from contract.conftest import served
-from simulation.world import KEYS, World
+from simulation.live import LiveWorld
+from simulation.world import KEYS, LIVE_KEYS, World
 from tradingbot_api import AuditReports, ClosedSession, ClosedSessions, SessionReport
 from tradingbot_runtime.broker.fills import BrokerFill
 from tradingbot_runtime.cli import app
@@ -36,9 +37,10 @@ DAYS = ("2026-03-02", "2026-03-03")
 class Audited:
     """A bot that has traded for two sessions, and the files of an audit."""
 
-    def __init__(self, directory: Path, seed: int = 1) -> None:
+    def __init__(self, directory: Path, world: World | None = None) -> None:
         self.directory = directory
-        self.world = World(directory / "state", seed)
+        self.world = world or World(directory / "state", 1)
+        self.keys = KEYS if self.world.mode == "paper" else LIVE_KEYS
         asyncio.run(self._trade())
 
     async def _trade(self) -> None:
@@ -61,18 +63,18 @@ class Audited:
         path.write_text(ClosedSessions(sessions=sessions).model_dump_json(by_alias=True))
         return str(path)
 
-    def run(self, *options: str, secret: str = KEYS.secret_key, **config: Any) -> Result:
+    def run(self, *options: str, secret: str | None = None, **config: Any) -> Result:
         with served(self.world.simulator) as url:
             return self.run_at(url, *options, secret=secret, **config)
 
-    def run_at(self, url: str, *options: str, secret: str = KEYS.secret_key, **config: Any) -> Result:
+    def run_at(self, url: str, *options: str, secret: str | None = None, **config: Any) -> Result:
         document = json.loads(self.world.config.model_dump_json(by_alias=True)) | config
         document["broker"] |= {"baseURL": url, "dataURL": url}
         path = self.directory / "bot.yaml"
         path.write_text(yaml.safe_dump(document))
         environment = {
-            "APCA_API_KEY_ID": KEYS.key_id,
-            "APCA_API_SECRET_KEY": secret,
+            "APCA_API_KEY_ID": self.keys.key_id,
+            "APCA_API_SECRET_KEY": secret or self.keys.secret_key,
             "TERMINATION_MESSAGE_PATH": str(self.directory / "termination-log"),
         }
         result = CliRunner().invoke(app, ["audit", "--config", str(path), *options], env=environment)
@@ -109,6 +111,20 @@ def test_what_bot_and_broker_agree_on_is_a_match(traded: Audited) -> None:
     assert [(one.session, one.result) for one in reports.audits] == [(day, "Match") for day in DAYS]
     assert [one.not_compared for one in reports.audits] == [[], []]
     assert traded.last_words == reports
+
+
+def test_a_live_bots_sessions_are_audited_with_its_grant_and_without_it(tmp_path: Path) -> None:
+    live = Audited(tmp_path, LiveWorld(tmp_path / "state"))
+    assert all(one.mode == "live" and one.fills > 0 for one in live.closed)
+    for grant in ({}, {"grant": None}):
+        result = live.run(*live.state, "--last", "2", **grant)
+        assert result.exit_code == 0, result.output
+        assert live.last_words.mode == "live"
+        assert [one.result for one in live.last_words.audits] == ["Match", "Match"]
+    as_paper = live.run("--report", live.report(), "--last", "1", mode="paper")
+    assert as_paper.exit_code == 1
+    assert {"bot", "orders"} <= set(differences(as_paper))
+    live.world.database.close()
 
 
 def test_a_report_alone_is_audited_too(traded: Audited) -> None:

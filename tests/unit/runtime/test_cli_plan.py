@@ -18,9 +18,10 @@ from typer.testing import CliRunner, Result
 
 from alpaca_simulator.in_process import InProcessAdapter
 from alpaca_simulator.simulator import Simulator, stepped
-from builders import UID, a_config
+from builders import UID, a_config, a_live_config
 from contract.conftest import served
-from simulation.world import KEYS, PREFIX, World
+from simulation.live import GONE, LiveWorld
+from simulation.world import KEYS, LIVE_KEYS, LIVE_PREFIX, PREFIX, World
 from tradingbot_runtime.broker.alpaca import AlpacaBroker
 from tradingbot_runtime.broker.lanes import InlineLane
 from tradingbot_runtime.cli import app
@@ -29,6 +30,7 @@ from tradingbot_runtime.commands.rehearsal import Rehearsal, Rehearsed
 from tradingbot_runtime.commands.volume import read_volume
 from tradingbot_runtime.core import events as seen
 from tradingbot_runtime.core.gateway import CHECKS
+from tradingbot_runtime.core.orders import client_order_id_prefix
 from tradingbot_runtime.core.recovered import Recovered
 from tradingbot_runtime.strategies.registry import load
 
@@ -59,8 +61,8 @@ def rehearsed(config: Any, simulator: Simulator, recovered: Recovered | None) ->
 
     broker = AlpacaBroker(
         config.broker,
-        KEYS,
-        prefix=PREFIX,
+        KEYS if config.grant is None else LIVE_KEYS,
+        prefix=client_order_id_prefix(UID, config.mode.value),
         rng=random.Random(1),
         session=session,
         lane=lambda name, threads: InlineLane(),
@@ -73,7 +75,7 @@ def rehearsed(config: Any, simulator: Simulator, recovered: Recovered | None) ->
 
 
 def planned(world: World) -> Rehearsed:
-    with read_volume(world.volume, "paper", UID) as volume:
+    with read_volume(world.volume, world.mode, UID) as volume:
         return rehearsed(world.config, world.simulator, volume.recovered())
 
 
@@ -193,6 +195,21 @@ def test_a_kill_in_the_state_is_said_and_nothing_is_evaluated(tmp_path: Path) ->
     plan = plan_of(world.config, planned(world), has_state=True)
     assert (plan.trading_state, plan.why) == ("Halted", "Killed: killed by TradingBot: enough")
     assert {one.reason for one in plan.symbols} == {"not evaluated"}
+
+
+def test_a_plan_of_a_live_bot_supposes_its_grant_but_for_a_withdrawal_in_its_state(tmp_path: Path) -> None:
+    config = a_live_config(timeframe="15Min")
+    plan = plan_of(config, rehearsed(config, stepped(NOON), Recovered()), has_state=True)
+    assert plan.trading_state == "Active"
+    ordered = [one.order for one in plan.symbols if one.order is not None]
+    assert ordered and all(one.client_order_id.startswith(LIVE_PREFIX) for one in ordered)
+
+    world = LiveWorld(tmp_path)
+    asyncio.run(world.begin())
+    asyncio.run(world.say(GONE))
+    withdrawn = plan_of(world.config, planned(world), has_state=True)
+    assert withdrawn.trading_state == "Halted"
+    assert withdrawn.why.startswith("NotGranted: the bot may no longer trade live")
 
 
 # ---------------------------------------------------------------------- the command

@@ -14,13 +14,15 @@ from aiohttp.test_utils import TestServer
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tradingbot_api import KILL_ANNOTATION, PAUSE_ANNOTATION, BotIdentity
+from builders import SUBJECT
+from tradingbot_api import KILL_ANNOTATION, PAUSE_ANNOTATION, BotIdentity, GrantRef
 from tradingbot_runtime.control.kubernetes import ApiServer, KubernetesControl, NotInCluster
 from tradingbot_runtime.control.observed import MAX_REQUEST_LENGTH
 from tradingbot_runtime.control.port import ControlEvent, ControlPlaneFailed, ControlPlaneLost
-from tradingbot_runtime.core.events import BotDeleted, ControlPlaneSeen, KillSeen, PauseSeen
+from tradingbot_runtime.core.events import BotDeleted, ControlPlaneSeen, GrantSeen, KillSeen, PauseSeen
 
 BOT = BotIdentity(namespace="demo", name="momentum", uid="uid-1")
+GRANT = GrantRef(subject_digest=SUBJECT, epoch=1)
 BASE = "/apis/tradingbots.dev/v1alpha1/namespaces/demo"
 DEADLINE_SECONDS = 10.0
 
@@ -112,14 +114,14 @@ class Seen:
 
 @asynccontextmanager
 async def watching(
-    api: Api, token: Path | None = None, watch_seconds: float = 20.0
+    api: Api, token: Path | None = None, watch_seconds: float = 20.0, grant: GrantRef | None = None
 ) -> AsyncIterator[tuple[Seen, KubernetesControl]]:
     app = web.Application()
     app.router.add_get(f"{BASE}/{{plural}}", api.answer)
     async with TestServer(app) as server:
         url = str(server.make_url("")).rstrip("/")
         control = KubernetesControl(
-            ApiServer(url, token), BOT, "paper", rng=random.Random(1), watch_seconds=watch_seconds
+            ApiServer(url, token), BOT, "paper", rng=random.Random(1), watch_seconds=watch_seconds, grant=grant
         )
         seen = Seen()
 
@@ -352,7 +354,7 @@ async def seen_after(line: bytes) -> list[ControlEvent]:
     """Everything said when a watch says this, and there is a kill with odd words after it."""
     api = Api()
     api.odd_lines = [line]
-    async with watching(api) as (seen, _):
+    async with watching(api, grant=GRANT) as (seen, _):
         await until(lambda: api.odd_lines_sent)
         api.change("tradingbots", manifest("momentum", annotations={KILL_ANNOTATION: "stop\ud800\x07"}))
         async with asyncio.timeout(DEADLINE_SECONDS):
@@ -373,6 +375,29 @@ def test_whatever_a_watch_says_the_kill_after_it_is_seen_and_every_word_can_be_k
             words = [value for value in vars(event).values() if isinstance(value, str)]
             assert all(len(word) <= MAX_REQUEST_LENGTH and word.isprintable() for word in words)
             [word.encode() for word in words]
+
+
+async def test_a_live_bots_grant_is_seen_before_the_control_plane_counts_as_seen_and_its_end_at_once() -> None:
+    api = Api()
+    live = manifest("momentum", mode="live") | {"status": {"grant": {"subjectDigest": SUBJECT, "epoch": 1}}}
+    api.objects["tradingbots"] = live
+    async with watching(api, grant=GRANT) as (seen, _):
+        await seen.until(ControlPlaneSeen)
+        assert seen.events.index(GrantSeen(granted=True)) < seen.events.index(ControlPlaneSeen())
+        await until_watched(api)
+        api.change("tradingbots", live | {"status": {}})
+        assert await seen.until(GrantSeen, 2) == GrantSeen(granted=False, why="status.grant is absent")
+        api.change("tradingbots", live | {"status": {}, "metadata": {**live["metadata"], "labels": {"a": "b"}}})
+        api.change("tradingbots", live)
+        assert (await seen.until(GrantSeen, 3)).granted
+
+
+async def test_a_control_plane_that_cannot_be_read_says_nothing_of_the_grant() -> None:
+    api = Api()
+    api.refuse_with = 500
+    async with watching(api, grant=GRANT) as (seen, _):
+        await seen.until(ControlPlaneLost, 2)
+    assert seen.of(GrantSeen) == []
 
 
 async def test_a_follower_that_dies_ends_the_events_with_an_error() -> None:

@@ -36,6 +36,8 @@ def a_day() -> list[seen.Event]:
     order = an_order(1, qty=Decimal(19), limit_price=Decimal("103.40"))
     word = a_word(order, "partially_filled", "7", "103.31", legs=(a_word(an_order(2), "held"),))
     return [
+        seen.GrantSeen(granted=True, max_capital=Decimal("1000.50")),
+        seen.GrantSeen(granted=False, why="status.grant is absent"),
         seen.ControlPlaneSeen(),
         seen.ClockRead(a_clock(5)),
         seen.StreamConnected(),

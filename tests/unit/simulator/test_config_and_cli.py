@@ -104,12 +104,13 @@ def test_flags_win_over_the_file_and_leave_the_rest_of_it(served: list[Simulator
     done = RUN.invoke(
         cli.app,
         ["serve", "--config", str(path), "--seed", "8", "--account", "a:live:AKA:s:12.50", "--clock", "scaled",
-         "--session-seconds", "5", "--no-skip-closed"],
+         "--session-seconds", "5", "--no-skip-closed", "--minutes-after-close", "90"],
     )  # fmt: skip
     assert done.exit_code == 0, done.output
     config = served[0].config
     assert (config.seed, config.partial_fill_probability) == (8, 0.5)
     assert (config.clock.mode, config.clock.speed, config.clock.skip_closed) == ("scaled", 4680, False)
+    assert config.clock.minutes_after_close == 90
     assert config.clock.start.isoformat() == "2026-03-04T15:00:00+00:00"
     assert [(a.name, a.kind, a.cash) for a in config.accounts] == [("a", "live", Decimal("12.50"))]
 

@@ -1,0 +1,367 @@
+"""The Jobs that make evidence, as manifests: an audit of closed sessions, a preflight of the live account.
+
+What a Job reads is one immutable ConfigMap, named by its content, beside the Job of the same name: an edited one is not
+what its name says. A NetworkPolicy of that name lets its pod reach the broker, and nobody reach the pod.
+Must never hold a key, never run an image of the bot's author, and never carry a token.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from tradingbot_api import (
+    API_VERSION,
+    BrokerAccountSpec,
+    ClosedSession,
+    ClosedSessions,
+    GrantRef,
+    Mode,
+    RuntimeConfig,
+    TradingBotSpec,
+)
+from tradingbot_api.group import BOT_UID_ANNOTATION, GROUP, LIVE_LABEL, PRODUCER_LABEL
+from tradingbot_operator.plan.children import Bot, config_text, runtime_config
+from tradingbot_operator.plan.names import CONFIG_DIRECTORY, CONFIG_FILE, labels
+from tradingbot_operator.plan.network import network_policy_spec
+from tradingbot_operator.plan.objects import Raw, annotation, controller_uid, mapping, name_of, namespace_of, uid_of
+from tradingbot_operator.plan.snapshot import PlanSettings
+
+Manifest = dict[str, Any]
+
+AUDIT: Final = "audit"
+PREFLIGHT: Final = "preflight"
+CONTAINER: Final = "producer"
+SESSIONS_FILE: Final = "sessions.json"
+ABOUT_FILE: Final = "about.json"
+CONTENT_ANNOTATION: Final = f"{GROUP}/content"
+"""On a Job's pod template, which nobody can change: sha256 of the ConfigMap that it was made for."""
+ATTEMPT_ANNOTATION: Final = f"{GROUP}/attempt"
+"""On a Job's pod template: the number of the attempt, for people and figures."""
+
+DEADLINE_SECONDS: Final = 600
+"""Pulling the image included."""
+KEPT_SECONDS: Final = 24 * 3600
+"""A finished Job that nobody took away goes after this, far beyond the longest wait for another attempt."""
+_NAME: Final = "tradingbot-producer"
+"""Not the name of a bot's pods: neither its Service nor its StatefulSet may take a producer's pod for the bot's."""
+_JOB_NAME_LABEL: Final = "batch.kubernetes.io/job-name"
+"""The Job controller puts it on the pods it makes."""
+_NOBODY: Final = 65532
+_RESOURCES: Final = {"requests": {"cpu": "50m", "memory": "192Mi"}, "limits": {"memory": "512Mi"}}
+_TOLD: Final = "/dev/termination-log"
+_FILLED_IN: Final = frozenset({"dnsPolicy", "schedulerName", "defaultMode", "apiVersion"})
+"""What the API server adds to a pod template."""
+
+
+class About(BaseModel):
+    """What a Job's evidence will be about. It is part of the ConfigMap's content, so it can never be changed."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: str
+    """audit or preflight."""
+    uid: str
+    """UID of the TradingBot."""
+    mode: str
+    """paper or live: of the sessions that are judged."""
+    account: str
+    """The BrokerAccount whose keys the Job has."""
+    provider: str
+    """Its provider."""
+    image: str
+    """Image of the bot, as the subject has it."""
+    pod_uid: str
+    """The bot's pod that gave the sessions; empty for a preflight."""
+    subject_digest: str
+    generation: int
+    """metadata.generation of the TradingBot."""
+    attempt: int
+    """1, or how often it was tried before and came to no end, and one more."""
+    after: str = ""
+    """Preflight: the evidence before it, so that the next one is another Job."""
+    capital: str = ""
+    """Preflight: what the account must be able to buy for."""
+
+
+@dataclass(frozen=True)
+class Order:
+    """One Job with its ConfigMap and its NetworkPolicy, to be made."""
+
+    about: About
+    config_map: Manifest
+    network_policy: Manifest
+    job: Manifest
+
+    @property
+    def name(self) -> str:
+        """Name of all."""
+        return name_of(self.job)
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What an untouched ConfigMap holds."""
+
+    about: About
+    sessions: tuple[ClosedSession, ...]
+    data: Mapping[str, str]
+
+
+def audit_order(
+    bot: Bot, account: BrokerAccountSpec, settings: PlanSettings, about: About, sessions: Sequence[ClosedSession]
+) -> Order:
+    """An audit of sessions, oldest first."""
+    text = ClosedSessions(sessions=list(sessions)).model_dump_json(by_alias=True, exclude_none=True)
+    config = _audit_config(bot, account, about)
+    data = {ABOUT_FILE: _canonical(about), CONFIG_FILE: config_text(config), SESSIONS_FILE: text}
+    return _order(bot, account, settings, about, data)
+
+
+def preflight_order(bot: Bot, account: BrokerAccountSpec, settings: PlanSettings, about: About) -> Order:
+    """A last look at the live account. Its config is one of mode paper on that account: it trades nothing, and a config
+    of mode live names a grant that there is not yet.
+    """
+    config = runtime_config(bot, about.account, account)
+    return _order(bot, account, settings, about, {ABOUT_FILE: _canonical(about), CONFIG_FILE: config_text(config)})
+
+
+def job_for(bot: Bot, account: BrokerAccountSpec, settings: PlanSettings, contents: Contents) -> Manifest:
+    """The Job as it is made for a ConfigMap that is there."""
+    return _order(bot, account, settings, contents.about, contents.data).job
+
+
+def contents_of(config_map: Raw) -> Contents | None:
+    """What a ConfigMap of ours holds; None where it is not what its name says."""
+    data = {key: value for key, value in mapping(config_map, "data").items() if isinstance(value, str)}
+    try:
+        about = About.model_validate_json(data.get(ABOUT_FILE, ""))
+        sessions = ClosedSessions.model_validate_json(data.get(SESSIONS_FILE, "{}")).sessions
+    except ValidationError:
+        return None
+    if not name_of(config_map).endswith(f"-{about.kind}-{_content(data)[:12]}"):
+        return None
+    return Contents(about, tuple(sessions), data)
+
+
+def source_digest(session: ClosedSession) -> str:
+    """sha256 of a closed session as JSON, as it was given to the audit."""
+    return hashlib.sha256(session.model_dump_json(by_alias=True, exclude_none=True).encode()).hexdigest()
+
+
+def attempt_of(job: Raw) -> int:
+    """The number of a Job's attempt; 1 where it does not say."""
+    number = annotation(mapping(job, "spec", "template"), ATTEMPT_ANNOTATION) or ""
+    return int(number) if number.isdecimal() else 1
+
+
+def is_of(raw: Raw, uid: str) -> bool:
+    """Whether an object was made by us for the bot with this UID, and still belongs to it."""
+    return annotation(raw, BOT_UID_ANNOTATION) == uid and controller_uid(raw) == uid
+
+
+def may_remove(raw: Raw, uid: str) -> bool:
+    """Whether an object was made by us for the bot with this UID, and belongs to nothing else now."""
+    return annotation(raw, BOT_UID_ANNOTATION) == uid and controller_uid(raw) in ("", uid)
+
+
+def is_as_made(stored: Raw, manifest: Raw) -> bool:
+    """Whether a stored object is the one that we make: nothing is missing that matters, and nothing was added to it.
+
+    Of a Job it is what its pod is made from, of anything else its content and its owner.
+    """
+    if not is_of(stored, annotation(manifest, BOT_UID_ANNOTATION) or ""):
+        return False
+    if stored.get("kind", manifest["kind"]) == "Job":
+        made, there = mapping(manifest, "spec", "template"), mapping(stored, "spec", "template")
+        same_labels = _has(mapping(there, "metadata", "labels"), mapping(made, "metadata", "labels"))
+        same_notes = mapping(there, "metadata", "annotations") == mapping(made, "metadata", "annotations")
+        return same_labels and same_notes and _same(there.get("spec"), made.get("spec"))
+    return all(stored.get(part) == manifest[part] for part in ("spec", "data", "immutable") if part in manifest)
+
+
+def owned(bot: Bot, component: str, name: str, *, extra: Mapping[str, str] | None = None) -> Manifest:
+    """The metadata of an object that belongs to a bot and is not one of its children."""
+    owner = {
+        "apiVersion": API_VERSION,
+        "kind": "TradingBot",
+        "name": bot.name,
+        "uid": uid_of(bot.raw),
+        "controller": True,
+        # Nothing that is written about a bot may keep it from going.
+        "blockOwnerDeletion": False,
+    }
+    return {
+        "name": name,
+        "namespace": namespace_of(bot.raw),
+        "labels": _labels(bot, component) | dict(extra or {}),
+        "annotations": {BOT_UID_ANNOTATION: uid_of(bot.raw)},
+        "ownerReferences": [owner],
+    }
+
+
+def _order(
+    bot: Bot, account: BrokerAccountSpec, settings: PlanSettings, about: About, data: Mapping[str, str]
+) -> Order:
+    content = _content(data)
+    name = f"{bot.name}-{about.kind}-{content[:12]}"
+    marks = {PRODUCER_LABEL: about.kind}
+    config_map = {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": owned(bot, about.kind, name, extra=marks),
+        "data": dict(data),
+        "immutable": True,
+    }
+    network_policy = {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": owned(bot, about.kind, name, extra=marks),
+        "spec": {
+            **network_policy_spec(bot.name, bot.spec, account, settings.operator_namespace),
+            "podSelector": {"matchLabels": {_JOB_NAME_LABEL: name}},
+            # Nobody has to reach it, and it has to reach what the bot on that account would.
+            "ingress": [],
+        },
+    }
+    if about.kind == PREFLIGHT or about.mode == Mode.LIVE:
+        marks = marks | {LIVE_LABEL: "true"}
+    sessions = ClosedSessions.model_validate_json(data.get(SESSIONS_FILE, "{}")).sessions
+    job = {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": owned(bot, about.kind, name, extra=marks),
+        "spec": {
+            "parallelism": 1,
+            "completions": 1,
+            # Another attempt is another Job, decided by us: what one attempt said is never mixed with another's.
+            "backoffLimit": 0,
+            "activeDeadlineSeconds": DEADLINE_SECONDS,
+            "ttlSecondsAfterFinished": KEPT_SECONDS,
+            "template": {
+                "metadata": {
+                    "labels": _labels(bot, about.kind) | marks,
+                    "annotations": {
+                        BOT_UID_ANNOTATION: uid_of(bot.raw),
+                        CONTENT_ANNOTATION: content,
+                        ATTEMPT_ANNOTATION: str(about.attempt),
+                    },
+                },
+                "spec": _pod_spec(bot.spec, account, settings, name, _arguments(about, sessions)),
+            },
+        },
+    }
+    return Order(about, config_map, network_policy, job)
+
+
+def _audit_config(bot: Bot, account: BrokerAccountSpec, about: About) -> RuntimeConfig:
+    if about.mode == Mode.PAPER:
+        return runtime_config(bot, about.account, account)
+    # The mode decides which orders are the bot's. An audit trades nothing, so any epoch will do.
+    return runtime_config(bot, about.account, account, GrantRef(subject_digest=about.subject_digest, epoch=1))
+
+
+def _arguments(about: About, sessions: Sequence[ClosedSession]) -> list[str]:
+    config = ["--config", f"{CONFIG_DIRECTORY}/{CONFIG_FILE}"]
+    if about.kind == PREFLIGHT:
+        return ["preflight", *config, "--capital", about.capital]
+    days = [word for one in sessions for word in ("--session", one.report.session)]
+    return ["audit", *config, "--report", f"{CONFIG_DIRECTORY}/{SESSIONS_FILE}", *days]
+
+
+def _pod_spec(
+    spec: TradingBotSpec, account: BrokerAccountSpec, settings: PlanSettings, name: str, arguments: list[str]
+) -> Manifest:
+    secret = account.credentials_secret_ref.name
+    pod: Manifest = {
+        "restartPolicy": "Never",
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "terminationGracePeriodSeconds": 10,
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": _NOBODY,
+            "runAsGroup": _NOBODY,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "containers": [
+            {
+                "name": CONTAINER,
+                "image": settings.runtime_image,
+                "imagePullPolicy": spec.image_pull_policy,
+                "command": ["tradingbot"],
+                "args": arguments,
+                "env": [
+                    _from_secret(secret, "APCA_API_KEY_ID"),
+                    _from_secret(secret, "APCA_API_SECRET_KEY"),
+                    *(_from_secret(secret, one, optional=True) for one in _notice_secrets(arguments)),
+                ],
+                "resources": _RESOURCES,
+                "securityContext": {
+                    "allowPrivilegeEscalation": False,
+                    "capabilities": {"drop": ["ALL"]},
+                    "privileged": False,
+                    "readOnlyRootFilesystem": True,
+                },
+                "terminationMessagePath": _TOLD,
+                "terminationMessagePolicy": "File",
+                "volumeMounts": [
+                    {"name": "config", "mountPath": CONFIG_DIRECTORY, "readOnly": True},
+                    {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108 - an emptyDir of the pod's own
+                ],
+            }
+        ],
+        "volumes": [
+            {"name": "config", "configMap": {"name": name}},
+            {"name": "tmp", "emptyDir": {"sizeLimit": "256Mi"}},
+        ],
+    }
+    optional: Manifest = {
+        "nodeSelector": dict(spec.node_selector),
+        "tolerations": [entry.model_dump(by_alias=True, exclude_none=True) for entry in spec.tolerations],
+        "imagePullSecrets": [{"name": one.name} for one in spec.image_pull_secrets],
+    }
+    return {**pod, **{key: value for key, value in optional.items() if value}}
+
+
+def _notice_secrets(arguments: Sequence[str]) -> tuple[str, ...]:
+    # A preflight delivers a test notice, as the bot would.
+    return ("WEBHOOK_TOKEN", "SMTP_USERNAME", "SMTP_PASSWORD") if arguments[0] == PREFLIGHT else ()
+
+
+def _from_secret(secret: str, name: str, *, optional: bool = False) -> Manifest:
+    reference = {"name": secret, "key": name} | ({"optional": True} if optional else {})
+    return {"name": name, "valueFrom": {"secretKeyRef": reference}}
+
+
+def _labels(bot: Bot, component: str) -> dict[str, str]:
+    return labels(bot.name, component) | {"app.kubernetes.io/name": _NAME}
+
+
+def _canonical(about: About) -> str:
+    return json.dumps(about.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+
+
+def _content(data: Mapping[str, str]) -> str:
+    return hashlib.sha256(json.dumps(dict(data), sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def _has(there: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
+    return all(there.get(key) == value for key, value in wanted.items())
+
+
+def _same(there: object, made: object) -> bool:
+    """Equal, but for what the API server fills in."""
+    if isinstance(there, Mapping) and isinstance(made, Mapping):
+        added = there.keys() - made.keys()
+        return (
+            made.keys() <= there.keys()
+            and added <= _FILLED_IN
+            and all(_same(there[key], value) for key, value in made.items())
+        )
+    if isinstance(there, list) and isinstance(made, list):
+        return len(there) == len(made) and all(map(_same, there, made))
+    return there == made
