@@ -92,8 +92,8 @@ class Seen:
         said = self.promotion
         if said is None:
             return "waiting for the operator's first verdict"
-        # The first clause only: the numbers change with every session, and the rest is for `kubectl describe`.
-        return f"{said.verdict.value}: {said.sessions} of {said.required_sessions} sessions. {said.message}"
+        open_checks = f"; not passed yet: {', '.join(said.blockers)}" if said.blockers else ""
+        return f"{said.verdict.value}, {said.sessions} of {said.required_sessions} sessions count{open_checks}"
 
 
 def checklist_table(said: PromotionStatus) -> Table:

@@ -66,10 +66,13 @@ def steps(cluster: Cluster, told: list[str] | None = None) -> Promotion:
 
 def test_sessions_are_waited_for_until_the_verdict_can_be_approved() -> None:
     told: list[str] = []
-    waiting = promotion("NO-GO", sessions=12, message="18 more sessions")
+    waiting = promotion("NO-GO", sessions=12, blockers=["PaperSessions", "Preflight"])
     cluster = Cluster(a_bot(), a_bot(promotion=waiting), a_bot(promotion=promotion("REVIEW")))
     assert steps(cluster, told).earn().verdict.value == "REVIEW"
-    assert told == ["waiting for the operator's first verdict", "NO-GO: 12 of 30 sessions. 18 more sessions"]
+    assert told == [
+        "waiting for the operator's first verdict",
+        "NO-GO, 12 of 30 sessions count; not passed yet: PaperSessions, Preflight",
+    ]
 
 
 def test_the_checklist_leaves_out_what_the_gate_leaves_out() -> None:

@@ -23,8 +23,8 @@ MAX_DIFFERENCES: Final = 20
 
 _CENT: Final = Decimal("0.01")
 _ZERO: Final = Decimal(0)
-_PRICE_SLACK: Final = Decimal("0.001")
-"""How far a price that values a holding may lie beyond the day's trades: a quote, a trade after the close."""
+_PRICE_SLACK: Final = Decimal("0.002")
+"""How far a price that values a holding may lie beyond the day's trades: a quote, what it costs to cross the spread."""
 
 
 @dataclass(frozen=True)

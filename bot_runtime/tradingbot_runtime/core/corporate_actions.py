@@ -102,9 +102,11 @@ class CorporateActions:
 
     def _scale_price(self, difference: PositionDifference) -> None:
         """The last price known is of shares before the split: left as it is it would be a gain or loss of its own."""
-        price = self._known.prices.get(difference.symbol)
-        if price is not None and difference.brokers != 0:
-            self._known.prices[difference.symbol] = price * difference.ours / difference.brokers
+        known = self._known
+        for prices in (known.prices, known.told_prices, known.session_prices, known.closing_prices):
+            price = prices.get(difference.symbol)
+            if price is not None and difference.brokers != 0:
+                prices[difference.symbol] = price * difference.ours / difference.brokers
 
     def _price_of_renamed(self, difference: PositionDifference, fresh: Sequence[BrokerActivity]) -> Decimal:
         """What a share cost, so that leaving the old symbol and entering the new one moves no money."""

@@ -38,7 +38,7 @@ class RiskWatch:
         """A price that has jumped is believed when it is told again: one bad print must not trip the breaker."""
         before, doubted = self._known.prices.get(symbol), self._doubted.pop(symbol, None)
         if before is None or self._is_near(price, before) or (doubted is not None and self._is_near(price, doubted)):
-            self._known.prices[symbol] = price
+            self._known.prices[symbol] = self._known.told_prices[symbol] = price
         else:
             self._doubted[symbol] = price
 

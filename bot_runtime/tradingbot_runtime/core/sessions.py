@@ -11,6 +11,8 @@ from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any, Final
 
+import pandas as pd
+
 from tradingbot_api import ReconciliationCounts, SessionReport
 from tradingbot_runtime.core import commands as do
 from tradingbot_runtime.core.books import Books
@@ -31,6 +33,9 @@ CHECKPOINT_EVERY: Final = timedelta(minutes=5)
 """Market time: what a crash costs of the coverage, at most."""
 GAP_IS_UNCOVERED_AFTER: Final = timedelta(seconds=30)
 """Machine time between two words of the broker's clock; what lies between was not watched."""
+
+CLOSE_IS_FRESH_FOR: Final = timedelta(minutes=10)
+"""Market time after a close in which the broker's last prices are still the session's."""
 
 _CENT = Decimal("0.01")
 _EXCHANGE_OPENS = time(9, 30)
@@ -141,6 +146,7 @@ class Sessions:
         self._clock_read: tuple[datetime, Now] | None = None  # market time of the last clock while ready, and when
         self._checkpointed_at: datetime | None = None  # market time
         self._awaits_last_snapshot = False
+        self._heard_at: datetime | None = None  # machine time of the last clock
 
     # ------------------------------------------------------------------ time
 
@@ -148,6 +154,9 @@ class Sessions:
         """Covers the time since the last clock; opens and closes sessions as the exchange does."""
         commands: list[do.Command] = []
         running = self._running
+        if self._heard_at is None or now.machine - self._heard_at > GAP_IS_UNCOVERED_AFTER:
+            self._known.closing_prices.clear()
+        self._heard_at = now.machine
         if running is not None and clock.timestamp >= running.closes_at:
             self._cover(running.closes_at, now)
             if clock.is_open or self._day(clock) != running.day:
@@ -155,6 +164,10 @@ class Sessions:
             elif not self._awaits_last_snapshot:
                 self._awaits_last_snapshot = True
                 commands += self._reconciliation.ask("session closed", now, force=True)
+        # Told between two clocks that both say open: neither of the evening before nor of the one after.
+        if clock.is_open and running is not None and running is self._running:
+            self._known.session_prices.update(self._known.told_prices)
+        self._known.told_prices.clear()
         if clock.is_open and self._running is None and self._day(clock).isoformat() > self._last_closed:
             self._open(clock, now)
         if clock.is_open and self._running is not None:
@@ -168,15 +181,26 @@ class Sessions:
         """The books were compared: after the close this is the session's last word."""
         return self._close(now, normally=True) if self._awaits_last_snapshot else []
 
+    def on_bars(self, prices: Mapping[str, Decimal], frames: Mapping[str, pd.DataFrame]) -> None:
+        """The last closes of good bars: those of this session's bars are prices of this session."""
+        running = self._running
+        if running is None:
+            return
+        for symbol, price in prices.items():
+            if symbol in frames and running.opens_at <= frames[symbol].index[-1] < running.closes_at:
+                self._known.session_prices[symbol] = price
+
     def _open(self, clock: MarketClock, now: Now) -> None:
         day = self._day(clock)
         self._add_up()  # what happened between the sessions belongs to none
+        prices = {**self._known.prices, **self._known.closing_prices}
+        self._known.session_prices.clear()
         self._running = _Running(
             day=day,
             opens_at=datetime.combine(day, _EXCHANGE_OPENS, NEW_YORK).astimezone(clock.timestamp.tzinfo),
             closes_at=clock.next_close,
-            profit_at_open=self._books.profit(self._known.prices),
-            shadow_at_open=self._shadow.portfolio.profit(self._known.prices),
+            profit_at_open=self._books.profit(prices),
+            shadow_at_open=self._shadow.portfolio.profit(prices),
             began_at=instant(now.machine),
             starts=1,
         )
@@ -191,6 +215,13 @@ class Sessions:
             return
         begin, end = max(since, running.opens_at), min(until, running.closes_at)
         running.covered += max(end - begin, timedelta(0))
+
+    def _prices_at_the_close(self, running: _Running) -> dict[str, Decimal]:
+        """What is known now, or, when that is of an evening that moves on, what was known in the session."""
+        known, market = self._known, self._known.market
+        if market is not None and market - running.closes_at <= CLOSE_IS_FRESH_FOR:
+            return dict(known.prices)
+        return {**known.prices, **known.session_prices}
 
     @staticmethod
     def _day(clock: MarketClock) -> date:
@@ -247,8 +278,9 @@ class Sessions:
 
     def _report(self, running: _Running, normally: bool) -> SessionReport:
         config, counts, tally = self._known.config, running.counts, running.tally
-        pnl = self._books.profit(self._known.prices) - running.profit_at_open
-        shadow = self._shadow.portfolio.profit(self._known.prices) - running.shadow_at_open
+        prices = self._known.closing_prices = self._prices_at_the_close(running)
+        pnl = self._books.profit(prices) - running.profit_at_open
+        shadow = self._shadow.portfolio.profit(prices) - running.shadow_at_open
         length = running.closes_at - running.opens_at
         return SessionReport(
             session=running.day.isoformat(),

@@ -37,6 +37,12 @@ class Situation:
     strangers: Mapping[str, frozenset[Side]] = field(default_factory=dict)
     """Sides of open orders on this account that are not the bot's, by symbol."""
     prices: dict[str, Decimal] = field(default_factory=dict)
+    told_prices: dict[str, Decimal] = field(default_factory=dict)
+    """Those of them that were told since the broker's clock was last read."""
+    session_prices: dict[str, Decimal] = field(default_factory=dict)
+    """The last ones that were surely told while the exchange was open, in its present or last session."""
+    closing_prices: dict[str, Decimal] = field(default_factory=dict)
+    """What the last session was closed at; empty where the bot was away since."""
     data_halts: dict[str, str] = field(default_factory=dict)
     """Why a symbol's data cannot be trusted, by symbol."""
     doubtful: frozenset[str] = frozenset()

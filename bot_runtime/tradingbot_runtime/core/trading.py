@@ -196,6 +196,7 @@ class Trading:
         """Prices of good symbols; a halt, once said, for each bad one, and for the bot when too many are bad."""
         known = self._known
         known.prices.update(verdict.prices)
+        self._sessions.on_bars(verdict.prices, verdict.frames)
         known.counters["bars", "rejected"] += len(verdict.bad)
         commands: list[do.Command] = [
             do.Notice("warning", "data_quality", f"{symbol}: {reason}")

@@ -6,6 +6,8 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
+import pytest
+
 from builders import OPEN, a_clock, a_config, a_position, a_snapshot, a_word, at, bars, evaluated
 from tradingbot_api import SessionReport
 from tradingbot_runtime.core import commands as do
@@ -118,6 +120,54 @@ def test_a_session_is_closed_once_after_its_books_were_compared() -> None:
     assert report.fill_rate_percent == 100
     assert report.turnover == Decimal("1966.69")
     assert report.operations > 0
+
+
+@pytest.mark.parametrize(("late", "worth_then"), [(5, "115"), (90, "110")])
+def test_a_session_is_worth_what_it_was_at_its_close_and_not_what_the_evening_makes_of_it(
+    late: int, worth_then: str
+) -> None:
+    day = Day().start()
+    day.run(0, 10)
+    day.trade()
+    day.run(15, 380)
+    day.snapshot(worth("110"))
+    day.clock(385)
+    day.snapshot(worth("112"))  # nobody knows whether that was before or after the close
+    day.clock(CLOSE + late)
+    day.snapshot(worth("115"))
+    (report,) = day.closed
+    assert report.pnl == (Decimal(worth_then) - Decimal("103.51")) * 19
+    day.snapshot(worth("120"))
+    next_day = 24 * 60
+    day.run(next_day, next_day + 385)
+    day.clock(next_day + CLOSE)
+    day.snapshot(worth("121"))
+    assert day.closed[1].pnl == (Decimal("121") - Decimal(worth_then)) * 19  # from close to close
+
+
+def test_the_close_of_a_bar_of_the_session_is_a_price_of_the_session() -> None:
+    day = Day().start()
+    day.run(0, 10)
+    day.trade()
+    day.run(15, 385)
+    moment = OPEN + timedelta(minutes=385)
+    day.tell(seen.BarsClosed(moment - timedelta(minutes=5), bars({"AAPL": ["100", "108"]}, moment), moment))
+    day.clock(CLOSE + 90)
+    day.snapshot(worth("115"))
+    assert day.closed[0].pnl == (Decimal("108") - Decimal("103.51")) * 19
+
+
+def test_a_bot_that_was_away_over_night_begins_at_the_prices_it_finds() -> None:
+    day = a_traded_day()
+    day.clock(CLOSE)
+    day.snapshot(worth("110"))
+    next_day = 24 * 60
+    day.clock(next_day - 5, seconds=3600)
+    day.snapshot(worth("118"))
+    day.run(next_day, next_day + 385)
+    day.clock(next_day + CLOSE)
+    day.snapshot(worth("118"))
+    assert day.closed[1].pnl == 0
 
 
 def test_a_restart_in_the_middle_changes_what_was_traded_in_nothing() -> None:

@@ -32,7 +32,9 @@ def kinds_of(gate: PromotionGateSpec) -> dict[str, CheckKind]:
     return {check.name: check.kind for check in all_checks(gate.checks, nothing)}
 
 
-@pytest.mark.parametrize("path", sorted(GATES.glob("*.yaml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path", sorted(set(GATES.glob("*.yaml")) - {GATES / "kustomization.yaml"}), ids=lambda path: path.stem
+)
 def test_every_shipped_gate_can_be_read(path: Path) -> None:
     gate = a_gate(path.stem)
     assert len({item.name for item in gate.items}) == len(gate.items)
