@@ -139,9 +139,9 @@ class Engine:
             case seen.ClockRead(clock):
                 return self._on_clock(clock, now)
             case seen.BarsClosed():
-                return self._trading.on_bars(event, now)
+                return self._sessions.on_closing_bars(event.frames, now) + self._trading.on_bars(event, now)
             case seen.BarsFailed(reason):
-                return self._trading.on_bars_failed(reason)
+                return self._sessions.on_closing_bars({}, now) + self._trading.on_bars_failed(reason)
             case seen.TargetsComputed(bar, weights):
                 return self._trading.on_targets(bar, weights, now)
             case seen.TargetsFailed(bar, reason):

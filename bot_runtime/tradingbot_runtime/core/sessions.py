@@ -18,7 +18,7 @@ from tradingbot_runtime.core import commands as do
 from tradingbot_runtime.core.books import Books
 from tradingbot_runtime.core.execution_tally import ExecutionTally
 from tradingbot_runtime.core.orders import OrderState
-from tradingbot_runtime.core.quality import NEW_YORK
+from tradingbot_runtime.core.quality import BAR_MINUTES, NEW_YORK, defect
 from tradingbot_runtime.core.reconciling import Reconciliation
 from tradingbot_runtime.core.records import PutSession, SessionRecord
 from tradingbot_runtime.core.recovered import Recovered
@@ -34,6 +34,8 @@ CHECKPOINT_EVERY: Final = timedelta(minutes=5)
 GAP_IS_UNCOVERED_AFTER: Final = timedelta(seconds=30)
 """Machine time between two words of the broker's clock; what lies between was not watched."""
 
+CLOSING_BARS_AWAITED: Final = timedelta(seconds=20)
+"""Machine time."""
 CLOSE_IS_FRESH_FOR: Final = timedelta(minutes=10)
 """Market time after a close in which the broker's last prices are still the session's."""
 
@@ -119,6 +121,17 @@ class _Running:
         )
 
 
+@dataclass
+class _Ending:
+    """What the record of a session that is over still waits for."""
+
+    bars_until: datetime
+    """How long the closing prices are waited for (machine time); they have come, or never will, where it is past."""
+    compared: bool = False
+    """Whether the books were compared with the broker's since the close."""
+    has_closes: bool = False
+
+
 class Sessions:
     """Keeps the running session's figures and closes its record."""
 
@@ -145,8 +158,8 @@ class Sessions:
         self._tallied_until = ExecutionTally()
         self._clock_read: tuple[datetime, Now] | None = None  # market time of the last clock while ready, and when
         self._checkpointed_at: datetime | None = None  # market time
-        self._awaits_last_snapshot = False
         self._heard_at: datetime | None = None  # machine time of the last clock
+        self._ending: _Ending | None = None
 
     # ------------------------------------------------------------------ time
 
@@ -159,11 +172,7 @@ class Sessions:
         self._heard_at = now.machine
         if running is not None and clock.timestamp >= running.closes_at:
             self._cover(running.closes_at, now)
-            if clock.is_open or self._day(clock) != running.day:
-                commands += self._close(now, normally=False)  # its end was not seen: another session has come
-            elif not self._awaits_last_snapshot:
-                self._awaits_last_snapshot = True
-                commands += self._reconciliation.ask("session closed", now, force=True)
+            commands += self._end(clock, running, now)
         # Told between two clocks that both say open: neither of the evening before nor of the one after.
         if clock.is_open and running is not None and running is self._running:
             self._known.session_prices.update(self._known.told_prices)
@@ -177,9 +186,51 @@ class Sessions:
         self._clock_read = (clock.timestamp, now) if self._known.not_ready_reason() is None else None
         return commands
 
+    def _end(self, clock: MarketClock, running: _Running, now: Now) -> list[do.Command]:
+        """After the close: the books are compared once more, and the closing prices read."""
+        if clock.is_open or self._day(clock) != running.day:
+            # Another session has come: the end of this one was seen only if its books were compared.
+            return self._close(now, normally=self._ending is not None and self._ending.compared)
+        if self._ending is not None:
+            return self._settle(now)
+        self._ending = _Ending(now.machine + CLOSING_BARS_AWAITED)
+        self._known.counters["operations", "bars"] += 1
+        return [*self._reconciliation.ask("session closed", now, force=True), do.ReadBars()]
+
     def on_snapshot(self, now: Now) -> list[do.Command]:
-        """The books were compared: after the close this is the session's last word."""
-        return self._close(now, normally=True) if self._awaits_last_snapshot else []
+        """The books were compared: after the close, and with the closing prices, this is the session's last word."""
+        if self._ending is not None:
+            self._ending.compared = True
+        return self._settle(now)
+
+    def on_closing_bars(self, frames: Mapping[str, pd.DataFrame], now: Now) -> list[do.Command]:
+        """Bars were read; those that end with the session hold its closing prices. None at all: there are none."""
+        running, ending = self._running, self._ending
+        if running is None or ending is None:
+            return []
+        closes = {
+            symbol: Decimal(str(float(frame["close"].iloc[-1])))
+            for symbol, frame in frames.items()
+            if defect(frame) is None and self._ends_with(running, frame)
+        }
+        if closes or not frames:
+            self._known.session_prices.update(closes)
+            ending.has_closes = bool(closes)
+            ending.bars_until = now.machine
+        return self._settle(now)
+
+    def _ends_with(self, running: _Running, frame: pd.DataFrame) -> bool:
+        begins = frame.index[-1]
+        minutes = BAR_MINUTES.get(self._known.config.timeframe)
+        if minutes is None:
+            return bool(begins.tz_convert(NEW_YORK).date() == running.day)
+        return bool(begins + timedelta(minutes=minutes) >= running.closes_at and begins < running.closes_at)
+
+    def _settle(self, now: Now) -> list[do.Command]:
+        ending = self._ending
+        if ending is None or not ending.compared or now.machine < ending.bars_until:
+            return []
+        return self._close(now, normally=True)
 
     def on_bars(self, prices: Mapping[str, Decimal], frames: Mapping[str, pd.DataFrame]) -> None:
         """The last closes of good bars: those of this session's bars are prices of this session."""
@@ -217,9 +268,10 @@ class Sessions:
         running.covered += max(end - begin, timedelta(0))
 
     def _prices_at_the_close(self, running: _Running) -> dict[str, Decimal]:
-        """What is known now, or, when that is of an evening that moves on, what was known in the session."""
+        """The closing prices; without them what is known now, but for an evening that has moved on."""
         known, market = self._known, self._known.market
-        if market is not None and market - running.closes_at <= CLOSE_IS_FRESH_FOR:
+        has_closes = self._ending is not None and self._ending.has_closes
+        if not has_closes and market is not None and market - running.closes_at <= CLOSE_IS_FRESH_FOR:
             return dict(known.prices)
         return {**known.prices, **known.session_prices}
 
@@ -264,12 +316,11 @@ class Sessions:
 
     def _close(self, now: Now, *, normally: bool) -> list[do.Command]:
         running = self._running
-        self._awaits_last_snapshot = False
         if running is None:
             return []
         self._add_up()
         report = self._report(running, normally)
-        self._running, self._last_closed = None, running.day.isoformat()
+        self._running, self._ending, self._last_closed = None, None, running.day.isoformat()
         record = SessionRecord(running.day, now.machine, report.model_dump_json(by_alias=True))
         self._known.counters["sessions", "closed"] += 1
         risk = do.PutCheckpoint(RISK_CHECKPOINT, self._known.risk.to_json())

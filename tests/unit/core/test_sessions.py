@@ -58,9 +58,17 @@ class Day:
         self.minute = minute
         clock = a_clock(minute, is_open=0 <= minute % 1440 < CLOSE)
         days = int(minute // 1440)
-        return self.tell(
+        commands = self.tell(
             seen.ClockRead(MarketClock(clock.timestamp, clock.is_open, clock.next_open, a_close(days))), seconds
         )
+        if do.ReadBars() in commands and not clock.is_open:
+            commands += self.closing_bars()
+        return commands
+
+    def closing_bars(self) -> list[do.Command]:
+        """What the broker's data say after a close."""
+        close = OPEN + timedelta(minutes=self.minute)
+        return self.tell(seen.BarsClosed(close, {}, close))
 
     def start(self, *positions: BrokerPosition) -> "Day":
         self.clock(self.minute)
@@ -155,6 +163,54 @@ def test_the_close_of_a_bar_of_the_session_is_a_price_of_the_session() -> None:
     day.clock(CLOSE + 90)
     day.snapshot(worth("115"))
     assert day.closed[0].pnl == (Decimal("108") - Decimal("103.51")) * 19
+
+
+class Closes(Day):
+    """A day whose last bar can be read, but only a moment after the close."""
+
+    closes_at = "109"
+
+    def closing_bars(self) -> list[do.Command]:
+        close = OPEN + timedelta(minutes=CLOSE)
+        self.tell(seen.BarsClosed(close, bars({"AAPL": [100, 101]}, close - timedelta(minutes=5)), close))  # too early
+        return []
+
+    def last_bar(self) -> None:
+        close = OPEN + timedelta(minutes=CLOSE)
+        self.tell(seen.BarsClosed(close, bars({"AAPL": [100, 109]}, close), close))
+
+
+def test_the_closing_prices_are_those_of_the_last_bar_whatever_came_first() -> None:
+    for bars_first in (True, False):
+        day = Closes().start()
+        day.run(0, 10)
+        day.trade()
+        day.run(15, 385)
+        day.clock(CLOSE + 1)
+        if bars_first:
+            day.last_bar()
+            assert not day.closed
+        day.snapshot(worth("115"))
+        if not bars_first:
+            assert not day.closed
+            day.last_bar()
+        (report,) = day.closed
+        assert report.closed_normally
+        assert report.pnl == (Decimal("109") - Decimal("103.51")) * 19
+
+
+def test_closing_prices_that_never_come_are_not_waited_for_for_ever() -> None:
+    day = Closes().start()
+    day.run(0, 10)
+    day.trade()
+    day.run(15, 385)
+    day.clock(CLOSE + 1)
+    day.snapshot(worth("115"))
+    assert not day.closed
+    day.clock(CLOSE + 2, seconds=25)
+    (report,) = day.closed
+    assert report.closed_normally
+    assert report.pnl == (Decimal("115") - Decimal("103.51")) * 19
 
 
 def test_a_bot_that_was_away_over_night_begins_at_the_prices_it_finds() -> None:
