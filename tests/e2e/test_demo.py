@@ -15,17 +15,24 @@ def _demo() -> str:
     own = os.environ.get("CLUSTER") == "existing"
     shell = {name: value for name, value in os.environ.items() if own or name != "KUBECONFIG"}
     done = subprocess.run(
-        ["make", "demo"], cwd=ROOT, env=shell, capture_output=True, text=True, timeout=600, check=False
+        ["make", "demo"], cwd=ROOT, env=shell, capture_output=True, text=True, timeout=1100, check=False
     )
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
     return done.stdout
 
 
-def test_the_demo_trades_says_what_to_do_next_and_can_be_run_again(cluster: Cluster) -> None:
+def test_the_demo_goes_from_paper_to_an_approved_promotion_to_a_kill_and_can_be_run_again(cluster: Cluster) -> None:
     screen = _demo()
-    assert "The bot has traded" in screen
-    assert re.search(r"^momentum +paper +paper +Active +True ", screen, re.MULTILINE)
+    assert re.search(r"^Gate demo: (GO|REVIEW), score ", screen, re.MULTILINE)
+    assert re.search(r"^BrokerAudit +Blocking +Pass +3[0-9] match", screen, re.MULTILINE)
+    assert "the bot stays on paper: GO, 0 of 1 approvals" in screen
+    assert "approver: alice" in screen
+    assert re.search(r"^momentum +live +live +Active +True ", screen, re.MULTILINE)
+    assert "flat by the broker's own word" in screen
+    assert re.search(r"^momentum +live +paper +Halted +False +Killed ", screen, re.MULTILINE)
     assert "kubectl annotate bot momentum -n demo tradingbots.dev/kill=" in screen
     kubeconfig = re.search(r"export KUBECONFIG=(\S+)", screen)
     assert os.environ.get("CLUSTER") == "existing" or (kubeconfig and Path(kubeconfig.group(1)).exists())
-    assert "there already" in _demo()
+    again = _demo()
+    assert "there already" in again
+    assert "The demo runs, and its bot is killed." in again

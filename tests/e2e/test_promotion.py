@@ -31,8 +31,8 @@ SPEC = {
 
 def _gate() -> Json:
     gate: Json = yaml.safe_load((ROOT / "manifests/gates/demo.yaml").read_text())["spec"]
-    # A live session that fills nothing is 100 % away from what was decided, an ordinary one a third of that.
-    return gate | {"demotion": {"maximumDriftPercent": "90", "driftSessions": 3}}
+    # A live session that fills nothing is as far from what was decided as a session usually earns or loses.
+    return gate | {"demotion": {"maximumDriftPercent": "20", "driftSessions": 3}}
 
 
 def _binding(role: str, user: str) -> Json:

@@ -135,6 +135,7 @@ def plan_bot(snapshot: BotSnapshot) -> Plan:
         conflicts=conflicts,
         awaited=awaited,
         live=way.authorized,
+        mode=effective_mode(snapshot, way.grant),
         withdrawing=way.withdrawing,
         shortage=lacking,
     )

@@ -123,7 +123,7 @@ def figures(view: View) -> Document:
 
 
 def _stored_figures(view: View) -> Document:
-    stored = mapping(view.bot, "status")
+    stored = mapping(view.bot, "status") if view.stored_figures_hold else {}
     return {key: stored[key] for key in (*_FIGURES, "tradingState") if key in stored}
 
 

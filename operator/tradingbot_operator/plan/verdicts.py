@@ -6,7 +6,7 @@ Must never claim what nobody confirmed: a kill is done when the broker said so t
 from dataclasses import dataclass
 from datetime import datetime
 
-from tradingbot_api import KILL_ANNOTATION, PAUSE_ANNOTATION, KillReport, RuntimeReport, TradingState
+from tradingbot_api import KILL_ANNOTATION, PAUSE_ANNOTATION, KillReport, Mode, RuntimeReport, TradingState
 from tradingbot_operator.plan.conditions import (
     Verdict,
     false,
@@ -61,13 +61,21 @@ class View:
     """What the account's capital lacks for this bot; empty where it has room, None where it has no limit."""
     deleting: Cause | None = None
     """What a deletion waits for; None while the bot is not being deleted."""
+    mode: Mode | None = None
+    """What the bot is: what a pod of the other mode says is of another account. None where that does not matter."""
 
     @property
     def answer(self) -> ReportAnswer | None:
         """The last answer of the bot's pod, however old."""
-        if isinstance(self.reported, ReportFailure):
-            return self.reported.last_answer
-        return self.reported if isinstance(self.reported, ReportAnswer) else None
+        last = self.reported.last_answer if isinstance(self.reported, ReportFailure) else self.reported
+        if not isinstance(last, ReportAnswer) or self.mode not in (None, last.report.mode):
+            return None
+        return last
+
+    @property
+    def stored_figures_hold(self) -> bool:
+        """Whether the figures in the stored status are of the account that the bot trades on now."""
+        return self.mode is None or text(self.bot, "status", "effectiveMode") in ("", self.mode.value)
 
     @property
     def fresh(self) -> RuntimeReport | None:

@@ -53,6 +53,25 @@ def test_the_look_that_grants_still_makes_a_paper_pod() -> None:
     assert LIVE_LABEL not in bot.stateful_set["metadata"]["labels"]
 
 
+def test_what_a_paper_pod_says_is_no_figure_of_a_live_bot_and_the_other_way_round() -> None:
+    bot = Candidate(report={"filledOrders": 40}).granted()
+    said = bot.bot["status"]
+    assert said["effectiveMode"] == "live"
+    assert not {"filledOrders", "account", "positions", "tradingState"} & said.keys()
+    assert bot.said("Ready") == ("False", "Starting")
+    bot.report = {"filledOrders": 1}
+    bot.settle()
+    assert bot.bot["status"]["filledOrders"] == 1
+    assert bot.said("Ready")[0] == "True"
+    bot.spec(mode="paper").look()
+    assert bot.bot["status"]["filledOrders"] == 1  # the live pod is still there, and still speaks of its account
+    bot.report = {"filledOrders": 41}
+    bot.stateful_set, bot.pods = None, ()
+    bot.look()
+    assert bot.bot["status"]["effectiveMode"] == "paper"
+    assert bot.bot["status"]["filledOrders"] == 41
+
+
 def test_the_next_look_makes_the_live_pod_and_nothing_is_confirmed_again() -> None:
     bot = Candidate().granted()
     bot.later(seconds=1).look()
