@@ -29,7 +29,7 @@ def test_the_demo_goes_from_paper_to_an_approved_promotion_to_a_kill_and_can_be_
     assert "approver: alice" in screen
     assert re.search(r"^momentum +live +live +Active +True ", screen, re.MULTILINE)
     assert "flat by the broker's own word" in screen
-    assert re.search(r"^momentum +live +paper +Halted +False +Killed ", screen, re.MULTILINE)
+    assert re.search(r"^momentum +live +paper +(Halted +)?False +Killed ", screen, re.MULTILINE)
     assert "kubectl annotate bot momentum -n demo tradingbots.dev/kill=" in screen
     kubeconfig = re.search(r"export KUBECONFIG=(\S+)", screen)
     assert os.environ.get("CLUSTER") == "existing" or (kubeconfig and Path(kubeconfig.group(1)).exists())
