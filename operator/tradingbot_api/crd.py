@@ -140,6 +140,7 @@ RESOURCES: tuple[Resource, ...] = (
             Column("Trades", ".spec.checks.paperTrades.minimum", "integer", description="Paper trades asked for"),
             Column("Bots", ".status.botCount", "integer", description="Bots that name the gate"),
             Column("Evaluated", _condition("Evaluated", "status"), description="Whether its verdicts are current"),
+            Column("Summary", ".status.summary", description="The first few bots, and why they are not live"),
             Column("Age", ".metadata.creationTimestamp", "date"),
             Column("Message", _condition("Evaluated", "message"), priority=1),
         ),

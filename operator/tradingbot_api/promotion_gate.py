@@ -188,6 +188,8 @@ class PromotionGateStatus(ObservedModel):
     """The generation this status was computed from."""
     bot_count: Annotated[int, Field(ge=0)] = 0
     """How many bots name the gate."""
+    summary: Annotated[str, Field(max_length=512)] = ""
+    """The first few bots with their verdict, sessions and what blocks them: those that ask for live first."""
     bots: Annotated[list[GatedBot], Field(max_length=1000)] = Field(default_factory=list)
     """The bots that name the gate, by name; the first 1000."""
     conditions: Annotated[

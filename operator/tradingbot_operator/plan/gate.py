@@ -18,6 +18,8 @@ VALID: Final = "Valid"
 EVALUATED: Final = "Evaluated"
 _LIMIT: Final = 1000
 _NAMED: Final = 5
+_SUMMED_UP: Final = 3
+_BLOCKERS: Final = 3
 _REASONS: Final = {"GO": "Passed", "REVIEW": "Review", "NO-GO": "Blocked"}
 
 
@@ -31,6 +33,7 @@ def plan_gate(snapshot: GateSnapshot) -> Plan:
     status = PromotionGateStatus(
         observed_generation=generation_of(gate),
         bot_count=len(bots),
+        summary=_summary(bots, by_this),
         bots=[_gated(bot, judged) for bot, judged in list(zip(bots, by_this, strict=True))[:_LIMIT]],
         conditions=conditions(gate, (_valid(spec), _evaluated(bots, by_this, spec)), snapshot.now),
     )
@@ -61,6 +64,35 @@ def _gated(bot: Raw, judged: bool) -> GatedBot:
         reason="Live" if is_granted else _REASONS[verdict],
         message=text(bot, "status", "promotion", "message").partition(NEXT)[0][:512],
     )
+
+
+def _summary(bots: list[Raw], judged: list[bool]) -> str:
+    """What `kubectl get gate` shows: those that wait for live first, because somebody asks about them."""
+    known = sorted(zip(bots, judged, strict=True), key=lambda one: (_rank(one[0]), name_of(one[0])))
+    said = [_in_short(bot) if done else f"{name_of(bot)}: not judged yet" for bot, done in known[:_SUMMED_UP]]
+    more = [f"and {len(known) - _SUMMED_UP} more"] if len(known) > _SUMMED_UP else []
+    return "; ".join([*said, *more])[:512]
+
+
+def _rank(bot: Raw) -> int:
+    if mapping(bot, "status", "grant"):
+        return 2
+    return 0 if text(bot, "spec", "mode") == "live" else 1
+
+
+def _in_short(bot: Raw) -> str:
+    promotion = mapping(bot, "status", "promotion")
+    head = f"{name_of(bot)}: {promotion.get('verdict')}"
+    if mapping(bot, "status", "grant"):
+        return f"{head}, live"
+    sessions = f"{promotion.get('sessions')}/{promotion.get('requiredSessions')} sessions"
+    earliest = text(promotion, "earliestAt")
+    when = f", by {earliest} at the earliest" if earliest else ""
+    blockers = [str(name) for name in promotion.get("blockers") or ()]
+    rest = f" and {len(blockers) - _BLOCKERS} more" if len(blockers) > _BLOCKERS else ""
+    blocked = f", not passed: {', '.join(blockers[:_BLOCKERS])}{rest}" if blockers else ""
+    missing = "" if blockers else f", {text(promotion, 'approvalsMissing') or 'approved'}"
+    return f"{head}, {sessions}{when}{blocked}{missing}"
 
 
 def _valid(spec: PromotionGateSpec | InvalidSpec) -> Verdict:

@@ -79,6 +79,25 @@ def test_a_gate_says_of_each_bot_what_is_in_its_status() -> None:
     assert said(gate_plan(*bots[:2], gate=candidate_gate()), "Evaluated") == ("True", "Evaluated")
 
 
+def test_a_gate_sums_up_in_one_line_why_its_bots_are_not_live() -> None:
+    live, waiting = Candidate().live(), Candidate().settle()
+    assert live.bot["status"]["promotion"]["verdict"] == "GO"
+    live.bot = {**live.bot, "metadata": {**live.bot["metadata"], "name": "alpha"}}
+    new = Candidate(bot=gated("new"))
+    planned = gate_plan(live.bot, new.bot, waiting.bot, gate=candidate_gate())
+    assert planned.status is not None
+    first, second, third = planned.status["summary"].split("; ")
+    assert first.startswith("momentum: NO-GO, 0/3 sessions, by 20")
+    assert first.endswith(
+        "at the earliest, not passed: PaperSessions, PaperTrades, CleanReconciliationSessions and 4 more"
+    )
+    assert second == "new: not judged yet"
+    assert third == "alpha: GO, live"
+    many = gate_plan(*[gated(f"bot-{number}") for number in range(9)])
+    assert many.status is not None
+    assert many.status["summary"].endswith("; and 6 more")
+
+
 def test_a_gate_passes_nobody_whom_it_judged_before_it_was_changed() -> None:
     bot = Candidate().judged()
     assert bot.promotion.verdict.value == "GO"
