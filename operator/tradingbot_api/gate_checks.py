@@ -68,8 +68,8 @@ class WeightedCheck(ApiModel):
 class PaperSessions(BlockingCheck):
     """Counted sessions on paper under the present subject."""
 
-    minimum: Annotated[int, Field(ge=1, le=1000)] = 30
-    """Closed exchange sessions that must count."""
+    minimum: Annotated[int, Field(ge=1, le=400)] = 30
+    """Closed exchange sessions that must count. No more than 400 are kept."""
     max_age: Span = "180d"
     """Sessions older than this do not count. It must leave room for `minimum` sessions."""
 

@@ -3,7 +3,16 @@
 from decimal import Decimal
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, PlainSerializer, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    JsonValue,
+    PlainSerializer,
+    WithJsonSchema,
+)
 from pydantic.alias_generators import to_camel
 
 
@@ -51,7 +60,21 @@ def _decimal_schema(pattern: str, *rules: dict[str, JsonValue]) -> WithJsonSchem
     return WithJsonSchema(schema)
 
 
-Amount = Annotated[Decimal, *_DECIMAL, _decimal_schema(r"^-?[0-9]{1,12}(\.[0-9]{1,9})?$")]
+_MOST_DIGITS = 12
+_NINE_PLACES = Decimal("1e-9")
+
+
+def _writable(value: Decimal) -> Decimal:
+    # As text 1E+999999999 is a gigabyte: a program that reads what another says must refuse it before it is written.
+    if not value:
+        return Decimal(0) if value.adjusted() > _MOST_DIGITS else value
+    if value.adjusted() >= _MOST_DIGITS:
+        raise ValueError(f"at most {_MOST_DIGITS} digits before the point")
+    exponent = value.as_tuple().exponent
+    return value.quantize(_NINE_PLACES) if isinstance(exponent, int) and exponent < -9 else value
+
+
+Amount = Annotated[Decimal, AfterValidator(_writable), *_DECIMAL, _decimal_schema(r"^-?[0-9]{1,12}(\.[0-9]{1,9})?$")]
 """Money or a quantity that may be negative; a string in YAML, e.g. "-12.50"."""
 
 PositiveAmount = Annotated[

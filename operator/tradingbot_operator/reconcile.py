@@ -53,6 +53,7 @@ from tradingbot_operator.plan.deletion import finalizers
 from tradingbot_operator.plan.objects import ObjectKey, Raw, mapping, name_of, namespace_of, text, uid_of
 from tradingbot_operator.plan.orphans import orphans
 from tradingbot_operator.plan.snapshot import gate_of
+from tradingbot_operator.plan.status import Document, without_figures
 from tradingbot_operator.plan.symbols import account_of, accounts_of, live_account_of, symbols_of
 from tradingbot_operator.queue import WorkQueue
 from tradingbot_operator.routing import is_urgent
@@ -61,7 +62,7 @@ from tradingbot_operator.store import ACCOUNT, APPROVAL, ATTESTATION, BOT, CLAIM
 
 _LOG = structlog.get_logger(__name__)
 _UNREADABLE: Final = frozenset({"InvalidSpec", "AccountInvalid"})
-_REFUSED_EVIDENCE_SECONDS: Final = 30.0
+_EVIDENCE_RETRY_SECONDS: Final = 30.0
 _RIVALS_READ: Final = 50
 """Before a grant. Two live bots on one symbol of one account are sorted out by the next look in any case."""
 
@@ -182,12 +183,11 @@ class Reconciler:
             # What the API server said belongs into the status, so the status is planned again with it.
             self._refusals[key] = refused
             plan = self._plan(key, raw)
-        if await self._make_evidence(key, raw, plan):
-            # What was written is evidence, or will be: the status says so at once, and there may be more to do.
-            raw = self._store.get(key) or raw
-            plan = self._plan(key, raw)
-            self._queue.add(key)
         await self._tell(key, raw, plan)
+        # Last, so that nothing that goes wrong with evidence ever keeps a grant from being taken back.
+        if await self._make_evidence(key, raw, plan):
+            # What was written is evidence, or will be: the next look says so, and there may be more to do.
+            self._queue.add(key)
         return not refused
 
     def _plan(self, key: ObjectKey, raw: Raw) -> Plan:
@@ -282,25 +282,33 @@ class Reconciler:
     async def _make_evidence(self, key: ObjectKey, raw: Raw, plan: Plan) -> bool:
         """Writes evidence and what makes more of it; True where something is there now that was not."""
         written = False
-        try:
-            for manifest in (*plan.record, *plan.produce):
-                made = ObjectKey(text(manifest, "kind"), namespace_of(manifest), name_of(manifest))
+        for manifest in (*plan.record, *plan.produce):
+            made = ObjectKey(text(manifest, "kind"), namespace_of(manifest), name_of(manifest))
+            try:
                 with self._observer.writing(made):
                     self._store.put(made.kind, await create_once(self._connection, manifest))
                 written = True
-        except RefusedError as error:
-            # The bot trades on: that it cannot be promoted for now is no reason to call it broken.
-            _LOG.warning("evidence refused", error=error.message, wait=_REFUSED_EVIDENCE_SECONDS)
-            self._queue.add(key, after_seconds=_REFUSED_EVIDENCE_SECONDS)
-            message = f"the API server refused what makes evidence: {error.message}"
-            note = EventNote("EvidenceRefused", message, warning=True, transition=f"EvidenceRefused {error.message}")
-            await self._recorder.tell(key.kind, raw, note, self._now())
+            except (RefusedError, ConflictError, UnavailableError) as error:
+                # The bot trades on: that it cannot be promoted for now is no reason to call it broken.
+                _LOG.warning(
+                    "evidence not written", object=str(made), error=error.message, wait=_EVIDENCE_RETRY_SECONDS
+                )
+                self._queue.add(key, after_seconds=_EVIDENCE_RETRY_SECONDS)
+                if isinstance(error, RefusedError):
+                    await self._tell_of_refused_evidence(key, raw, error)
+                if made.kind != EVIDENCE:
+                    break  # a Job needs the ConfigMap before it; evidence needs nothing
         for one in plan.discard:
             _LOG.info("removing what has served", kind=one.get("kind"), name=name_of(one))
             await remove_orphan(self._connection, one)
             # Known at once: what was taken away must not be taken for what is to be made anew under its name.
             self._observer.gone(ObjectKey(text(one, "kind"), key.namespace, name_of(one)), uid_of(one))
         return written
+
+    async def _tell_of_refused_evidence(self, key: ObjectKey, raw: Raw, error: RefusedError) -> None:
+        message = f"the API server refused what makes evidence: {error.message}"
+        note = EventNote("EvidenceRefused", message, warning=True, transition=f"EvidenceRefused {error.message}")
+        await self._recorder.tell(key.kind, raw, note, self._now())
 
     async def _confirm(self, key: ObjectKey, plan: Plan) -> tuple[Raw, Plan]:
         """The same decision on what the API server holds at this moment. Raises ConflictError where it is another."""
@@ -358,16 +366,28 @@ class Reconciler:
                 await self._recorder.tell(key.kind, raw, note, now)
 
     async def _write_status(self, key: ObjectKey, raw: Raw, plan: Plan) -> bool:
+        status = plan.status or {}
         try:
-            with self._observer.writing(key):
-                self._store.put(key.kind, await write_status(self._connection, key.kind, raw, plan.status or {}))
-        except ConflictError:
-            await self._read_again(key)
-            raise
+            await self._put_status(key, raw, status)
+        except RefusedError as error:
+            bare = without_figures(status)
+            if bare == status:
+                raise
+            # What a bot says of itself must never keep what the operator decided about it from being written.
+            _LOG.warning("status refused, writing it without the bot's figures", error=error.message)
+            await self._put_status(key, raw, bare)
         except NotFoundError:
             # It was deleted meanwhile; its event, or the next sweep, says so.
             return False
         return True
+
+    async def _put_status(self, key: ObjectKey, raw: Raw, status: Document) -> None:
+        try:
+            with self._observer.writing(key):
+                self._store.put(key.kind, await write_status(self._connection, key.kind, raw, status))
+        except ConflictError:
+            await self._read_again(key)
+            raise
 
     async def _read_again(self, key: ObjectKey) -> None:
         # A watch may be behind, or dead: without this the next look would decide on the same old sight of it.

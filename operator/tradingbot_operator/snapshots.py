@@ -34,7 +34,7 @@ from tradingbot_operator.plan.objects import (
 from tradingbot_operator.plan.pods import is_answering, newest
 from tradingbot_operator.plan.policies import NOT_READ
 from tradingbot_operator.plan.snapshot import CollectedSessions, gate_of
-from tradingbot_operator.plan.symbols import account_of, live_account_of, symbols_of
+from tradingbot_operator.plan.symbols import account_of, accounts_of, live_account_of, symbols_of
 from tradingbot_operator.routing import capital_rivals
 from tradingbot_operator.store import ACCOUNT, CLAIM, GATE, JOB, POD, Store
 
@@ -134,14 +134,14 @@ def _target(store: Store, key: ObjectKey) -> Target | None:
     bot, pod = store.get(key), newest(_pods(store, key))
     if bot is None or pod is None or not is_answering(pod):
         return None
-    account = store.get(ObjectKey(ACCOUNT, key.namespace, account_of(bot)))
+    accounts = (store.get(ObjectKey(ACCOUNT, key.namespace, name)) for name in accounts_of(bot))
     return Target(
         bot=key,
         bot_uid=uid_of(bot),
         pod_uid=uid_of(pod),
         address=text(pod, "status", "podIP"),
         kill_requested=is_being_deleted(bot)
-        or any(raw is not None and annotation(raw, KILL_ANNOTATION) is not None for raw in (bot, account)),
+        or any(raw is not None and annotation(raw, KILL_ANNOTATION) is not None for raw in (bot, *accounts)),
     )
 
 

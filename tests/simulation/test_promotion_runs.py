@@ -86,8 +86,8 @@ def test_a_losing_strategy_is_no_go_because_of_its_real_losses(losing_run: Paper
     found = traded.judged(a_gate())
     assert found.blockers == ()
     assert found.failed == ("PaperProfit",)
-    # 15 of the 45 that the demo's weights and PaperProfit's add up to.
-    assert (found.verdict, found.score) == (GateVerdict.NO_GO, 6_666)
+    # 15 of the 30 that the demo's weights and PaperProfit's add up to.
+    assert (found.verdict, found.score) == (GateVerdict.NO_GO, 5_000)
     earned = 100 * sum((one.pnl for one in traded.reports), Decimal(0)) / 20_000
     observed = Decimal(finding(found, "PaperProfit").observed.removesuffix(" %"))
     assert abs(observed - earned) < Decimal("0.01")

@@ -45,11 +45,12 @@ def audit(
 ) -> None:
     """Compare closed sessions with the broker's own record of them, and say Match or what differs.
 
-    A separate process that trusts only the broker: it reads the account's orders (by the bot's client_order_ids, exits
-    included), executions, positions and daily prices, and compares orders, trades, fills, rejects, turnover and profit
-    with what the bot reported of the session. With --state also each order, the shares of each symbol, and, for the
-    last session, what is held. Executions that reached the bot as one count as one; profit is compared exactly where
-    nothing was held at either end, else with what the session's prices allow.
+    A separate process that trusts only the broker: it reads the exchange's calendar, the account's orders (by the bot's
+    client_order_ids, exits included), executions, positions and daily prices, and compares the session's open and
+    close, orders, trades, fills, rejects, turnover and profit with what the bot reported of it. With --state also each
+    order, the shares of each symbol, and, for the last session, what is held. Executions that reached the bot as one
+    count as one; profit is compared exactly where nothing was held at either end, else with what the session's prices
+    allow.
 
     Keys come from APCA_API_KEY_ID and APCA_API_SECRET_KEY; only questions are asked. Of the config only bot, mode,
     symbols and broker count: a live bot is audited without its grant, too.

@@ -18,6 +18,7 @@ from tradingbot_runtime.commands.auditing import GRACE, Books, BrokerRecord, Pri
 from tradingbot_runtime.commands.endings import WrongConfig
 from tradingbot_runtime.commands.volume import Volume
 from tradingbot_runtime.core.portfolio import Portfolio
+from tradingbot_runtime.core.values import MarketSession
 
 MAX_REPORT_BYTES: Final = 8 * 1024 * 1024
 REPORT_SECONDS: Final = 10.0
@@ -57,7 +58,10 @@ async def read_record(
     broker: AlpacaBroker, prefix: str, symbols: frozenset[str], reports: Sequence[SessionReport]
 ) -> BrokerRecord:
     """The broker's record since the first of these sessions. Raises a BrokerError."""
-    since = min(datetime.fromisoformat(report.opens_at) for report in reports) - timedelta(seconds=1)
+    sessions = await _sessions(broker, reports)
+    reported = [datetime.fromisoformat(report.opens_at) for report in reports]
+    held = [sessions[report.session].opens_at for report in reports if report.session in sessions]
+    since = min([*reported, *held]) - timedelta(seconds=1)
     orders = await broker.orders_since(since, prefix)
     fills = await broker.fills(since)
     known = {one.broker_id for one in flattened(orders)}
@@ -69,8 +73,15 @@ async def read_record(
         fills=fills,
         positions=await broker.positions(),
         activities=await broker.activities(since - timedelta(days=1)),
+        sessions=sessions,
         prices={report.session: await _prices(broker, symbols, report) for report in reports},
     )
+
+
+async def _sessions(broker: AlpacaBroker, reports: Sequence[SessionReport]) -> Mapping[str, MarketSession]:
+    """The exchange's own calendar for all of these dates, in one request."""
+    days = [date.fromisoformat(report.session) for report in reports]
+    return {one.day.isoformat(): one for one in await broker.sessions(min(days), max(days))}
 
 
 async def _prices(broker: AlpacaBroker, symbols: frozenset[str], report: SessionReport) -> Mapping[str, Prices]:

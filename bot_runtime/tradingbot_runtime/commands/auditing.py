@@ -14,12 +14,14 @@ from tradingbot_runtime.broker.fills import BrokerFill
 from tradingbot_runtime.broker.legs import flattened
 from tradingbot_runtime.core.orders import Fill, Order, OrderState
 from tradingbot_runtime.core.portfolio import Portfolio
-from tradingbot_runtime.core.report import text
-from tradingbot_runtime.core.values import BrokerActivity, BrokerOrder, BrokerPosition
+from tradingbot_runtime.core.report import instant, text
+from tradingbot_runtime.core.values import BrokerActivity, BrokerOrder, BrokerPosition, MarketSession
 
 GRACE: Final = timedelta(minutes=5)
 """What was decided in a session's last moment reaches the broker after it; nobody sends more by then."""
 MAX_DIFFERENCES: Final = 20
+BELL_SLACK: Final = timedelta(minutes=1)
+"""How far a reported open or close may lie from the exchange's own."""
 
 _CENT: Final = Decimal("0.01")
 _ZERO: Final = Decimal(0)
@@ -47,6 +49,8 @@ class BrokerRecord:
     positions: tuple[BrokerPosition, ...]
     activities: tuple[BrokerActivity, ...]
     """What changed the account without an order."""
+    sessions: Mapping[str, MarketSession]
+    """The exchange's sessions, by date; a date without one is absent. Required: without it no session was held."""
     prices: Mapping[str, Mapping[str, Prices]] = field(default_factory=dict)
     """By session, then by symbol; a symbol whose prices are not known is absent."""
 
@@ -85,8 +89,12 @@ class Audit:
         self._record = record
         self._symbols = symbols
         self._books = books
-        self._opens_at = datetime.fromisoformat(report.opens_at)
-        self._ends_at = datetime.fromisoformat(report.closes_at) + GRACE
+        self._reported = datetime.fromisoformat(report.opens_at), datetime.fromisoformat(report.closes_at)
+        self._held = record.sessions.get(report.session)
+        # By the exchange's own bells: a minute that the bot leaves out would be a minute that nobody looks at.
+        held = self._held
+        self._opens_at, closes_at = self._reported if held is None else (held.opens_at, held.closes_at)
+        self._ends_at = closes_at + GRACE
         self._ours = {one.broker_id: one for one in flattened(record.orders)}
         self._orders = {one.client_order_id: one for one in record.orders if self._has(one.created_at)}
         self._fills = [fill for fill in record.fills if self._has(fill.at)]
@@ -95,6 +103,7 @@ class Audit:
 
     def result(self, *, is_last: bool) -> AuditReport:
         """Match, or every difference. `is_last`: whether no session was closed after this one."""
+        self._session()
         self._counts()
         self._money()
         if self._books is not None:
@@ -113,6 +122,20 @@ class Audit:
 
     def _has(self, at: datetime | None) -> bool:
         return at is not None and self._opens_at <= at <= self._ends_at
+
+    # ------------------------------------------------------------------ the session itself
+
+    def _session(self) -> None:
+        """The exchange held it, from bell to bell: else a few minutes of any day would pass for a session."""
+        reported = f"{self._report.opens_at} to {self._report.closes_at}"
+        held = self._held
+        if held is None:
+            self._found.differ("session", reported, "no session on this date")
+            return
+        opens_at, closes_at = self._reported
+        off = max(abs(opens_at - held.opens_at), abs(closes_at - held.closes_at))
+        if off > BELL_SLACK:
+            self._found.differ("session", reported, f"{instant(held.opens_at)} to {instant(held.closes_at)}")
 
     # ------------------------------------------------------------------ counts
 

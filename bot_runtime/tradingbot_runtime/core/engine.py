@@ -126,6 +126,8 @@ class Engine:
 
     def handle(self, event: seen.Event, now: Now) -> list[do.Command]:
         """What to do about an event. Total: bad data from outside leads to a notice, never to an exception."""
+        if self._known.began_at is None:
+            self._known.began_at = now.machine
         commands = self._handle(event, now)
         if self._known.forbids_entries():
             # Whatever forbade them, entries that rest at the broker would be filled all the same.

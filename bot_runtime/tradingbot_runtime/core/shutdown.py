@@ -250,11 +250,9 @@ class Shutdown:
 
     def _check_control_plane(self, now: Now) -> list[do.Command]:
         known = self._known
-        lost = (
-            known.watched
-            and known.control_plane_seen_at is not None
-            and now.machine - known.control_plane_seen_at > CONTROL_PLANE_LOST_AFTER
-        )
+        # Never seen counts from the start of the process: one that starts while it is away must not wait for ever.
+        since = known.control_plane_seen_at or known.began_at
+        lost = known.watched and since is not None and now.machine - since > CONTROL_PLANE_LOST_AFTER
         if not lost or known.control_plane_lost:
             return []
         known.control_plane_lost = True

@@ -71,8 +71,11 @@ class Situation:
     deleted: bool = False
     watched: bool = False
     """Whether a control plane is attached: then nothing is traded before it was seen once."""
+    began_at: datetime | None = None
+    """Machine time of the first event of this process: a control plane that was never seen is missed from then on."""
     control_plane_seen_at: datetime | None = None
     control_plane_lost: bool = False
+    """Whether it was away for so long that `onControlPlaneLoss` applies; never seen counts, too."""
 
     strategy_error: str | None = None
     decision_undone: bool = False
@@ -153,11 +156,14 @@ class Situation:
             return "AccountBlocked", "the broker has blocked the account"
         if self._account_daily_loss():
             return "AccountDailyLoss", "the account's loss of the day is over limits.maxDailyLossPercent"
-        if self.control_plane_lost and self.config.on_control_plane_loss is not OnControlPlaneLoss.CONTINUE:
+        if self._loss_forbids_entries():
             return "ControlPlaneLost", "the control plane cannot be reached, so a kill could not be seen"
         if self.strategy_error:
             return "StrategyFailed", self.strategy_error
         return None
+
+    def _loss_forbids_entries(self) -> bool:
+        return self.control_plane_lost and self.config.on_control_plane_loss is not OnControlPlaneLoss.CONTINUE
 
     def _account_daily_loss(self) -> bool:
         percent, figures = self.config.account_limits.max_daily_loss_percent, self.figures
@@ -180,6 +186,8 @@ class Situation:
             return True  # whatever onDelete keeps: no real money without a grant
         if self.deleted and self.kill is None and self.config.on_delete is OnDelete.KEEP:
             return False
+        if self._loss_forbids_entries():
+            return True  # also where the control plane, and with it the grant, was never seen
         halted = self.halted_reason()
         if halted is not None and halted[0] == "NotGranted":
             return False  # a live bot that has just started: what rests is its own, and its grant is seen in a moment

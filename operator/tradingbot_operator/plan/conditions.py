@@ -46,11 +46,20 @@ def timestamp(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+_FIRST_YEAR: Final = 1970
+_LAST_YEAR: Final = 2200
+
+
 def parse_timestamp(value: str) -> datetime | None:
-    """The moment that an RFC 3339 text names, or None."""
+    """The moment that an RFC 3339 text names, or None; None as well for one that no clock of ours could show.
+
+    Bots write times, too: at the ends of the calendar the next day does not exist, and no look may fail over it.
+    """
     try:
         moment = datetime.fromisoformat(value)
     except ValueError:
+        return None
+    if not _FIRST_YEAR <= moment.year <= _LAST_YEAR:
         return None
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 

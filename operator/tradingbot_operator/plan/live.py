@@ -50,9 +50,7 @@ from tradingbot_operator.plan.symbols import (
     Overlap,
     asks_for_live,
     claim_of,
-    is_live,
     live_account_of,
-    owned_by_elders,
     owned_live,
     still_held,
 )
@@ -98,7 +96,8 @@ class Passage:
     grant: Grant | None = None
     """The grant that the status is to hold."""
     run: LiveRun | None = None
-    """How to make the live pod; only under a grant that the stored status holds already."""
+    """How to make the live pod; only under a grant that the stored status holds already. None in phase Live: the pod is
+    left as it is, because nobody can say whether it would still be what was approved."""
     demotion: DemotionReport | None = None
     grants: int = 0
     """How many the bot was given, this look's included."""
@@ -222,7 +221,7 @@ def _on_paper(snapshot: BotSnapshot, judged: Judged | Unjudged, view: View, befo
         demotion=before.demotion,
         grants=before.grants,
         used_approvals=before.used,
-        withdrawing=_stored_withdrawal(snapshot.bot) if before.demotion is not None else None,
+        withdrawing=_ended_withdrawal(snapshot.bot) if before.demotion is not None else None,
     )
     if not asks_for_live(snapshot.bot):
         return stays
@@ -372,7 +371,8 @@ def _under_grant(snapshot: BotSnapshot, judged: Judged | Unjudged, view: View, b
     demoted = _demotion_cause(snapshot, judged, view, before)
     if grant is None or demoted is not None:
         return _demoted(snapshot, demoted or _not_ours("it cannot be read"), before)
-    run = _run(grant, before)
+    # A gate or spec that cannot be read says nothing of what the spec asks now: the pod stays what it was approved as.
+    run = None if isinstance(judged, Unjudged) else _run(grant, before)
     stays = Passage(
         Phase.LIVE,
         _ran(snapshot),
@@ -459,8 +459,7 @@ def _demotion_cause(snapshot: BotSnapshot, judged: Judged | Unjudged, view: View
         return changed
     if snapshot.policies.status.value == "False":
         return Cause("PolicyNotEnforced", f"{snapshot.policies.reason}: {snapshot.policies.message}")
-    live_elders = [claim_of(one) for one in snapshot.live_rivals if is_live(one)]
-    if owned := owned_by_elders(claim_of(snapshot.bot), live_elders):
+    if owned := _traded_by_elders(snapshot):
         return Cause("SymbolConflict", f"on the live account an elder bot has {'; '.join(map(str, owned))}")
     reported = _reported_cause(snapshot, judged, view)
     if reported is not None or isinstance(judged, Unjudged) or before.grant is None:
@@ -469,6 +468,13 @@ def _demotion_cause(snapshot: BotSnapshot, judged: Judged | Unjudged, view: View
         name, how = list(judged.assessment.ledger.live_mismatches.items())[-1]
         return Cause("AuditMismatch", f"the broker's record contradicts {name}: {how}")
     return _drift(judged, before.grant)
+
+
+def _traded_by_elders(snapshot: BotSnapshot) -> tuple[Overlap, ...]:
+    """Symbols that a live pod of an elder bot really has: what its spec asks for since sends nobody back."""
+    mine = claim_of(snapshot.bot)
+    elders = {claim_of(one).bot for one in snapshot.live_rivals if claim_of(one).seniority < mine.seniority}
+    return tuple(overlap for overlap in still_held(mine, snapshot.live_pods) if overlap.bot in elders)
 
 
 def _changed(judged: Judged | Unjudged, before: _Before) -> Cause | None:
@@ -682,6 +688,15 @@ def _waits_for(snapshot: BotSnapshot, view: View, report: RuntimeReport | None, 
 
 def _stored_withdrawal(bot: Raw) -> Verdict | None:
     return previous_condition(bot, WITHDRAWING)
+
+
+def _ended_withdrawal(bot: Raw) -> Verdict | None:
+    """How the last withdrawal ended; one that was still going on when its workload went was never confirmed."""
+    stored = _stored_withdrawal(bot)
+    if stored is None or stored.status.value == "False":
+        return stored
+    message = f"the live workload went before this was done: {stored.reason}. Look at the broker for what is left"
+    return false(WITHDRAWING, "NotConfirmed", message)
 
 
 def _waiting_since(bot: Raw) -> datetime | None:

@@ -329,7 +329,7 @@ def _workload(
     awaited: tuple[Overlap, ...],
     lacking: str | None,
 ) -> _Workload:
-    if way.phase is Phase.WITHDRAWING:
+    if way.phase is Phase.WITHDRAWING or (way.phase is Phase.LIVE and way.run is None):
         return _Workload()
     unusable, account = _account(snapshot, way.run)
     conflict = _conflict_cause(conflicts)

@@ -75,13 +75,15 @@ from tradingbot_operator.plan.snapshot import (
     parse_bot_spec,
     parse_gate_spec,
 )
-from tradingbot_operator.promotion.subject import Subject
+from tradingbot_operator.promotion.subject import Subject, is_from_the_future
 
 SESSIONS_IN_A_JOB: Final = 20
 """All their results fit into one termination message."""
 LAST_ATTEMPT: Final = 340
 """About a week. Then the evidence is written with the audit's Unknown, so that the status can say so."""
 SESSIONS_KEPT: Final = 400
+FORMER_KEPT_WHOLE_FOR: Final = timedelta(days=1)
+"""Since the subject has been what it is."""
 FORMER_SESSIONS_KEPT: Final = 60
 """Of those: of subjects that are no more."""
 OTHERS_KEPT: Final = 20
@@ -372,6 +374,8 @@ def _wanted(work: _Work, collected: CollectedSessions | None) -> list[ClosedSess
         undated += began is None
         if began is None or began < work.since or work.is_recorded(session):
             continue
+        if is_from_the_future(began, work.snapshot.now) or parse_timestamp(report.closes_at) is None:
+            continue
         wanted.append(session)
     if undated:
         work.notes.append(f"{undated} sessions do not count: the runtime did not note when they began; renew its image")
@@ -643,8 +647,12 @@ def _retain(work: _Work) -> None:
         if kind is not EvidenceType.SESSION:
             _discard(work, *ordered[OTHERS_KEPT:])
             continue
-        now = [one for one in ordered if uid_of(one) in present]
-        former = [one for one in ordered if uid_of(one) not in present]
+        if not work.subject.is_known or work.snapshot.now - work.since < FORMER_KEPT_WHOLE_FOR:
+            # What changed may be a slip that is put right in a moment: until then nothing is former.
+            now, former = ordered, []
+        else:
+            now = [one for one in ordered if uid_of(one) in present]
+            former = [one for one in ordered if uid_of(one) not in present]
         kept = max(min(FORMER_SESSIONS_KEPT, SESSIONS_KEPT - len(now)), 0)
         _discard(work, *former[kept:])
         for account in {text(one, "spec", "account") for one in now}:

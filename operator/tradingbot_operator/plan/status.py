@@ -122,6 +122,11 @@ def figures(view: View) -> Document:
     return {key: value for key, value in document(reported).items() if key in (*_FIGURES, "tradingState")}
 
 
+def without_figures(status: Document) -> Document:
+    """A status without what the bot said of its account."""
+    return {name: value for name, value in status.items() if name not in _FIGURES}
+
+
 def _stored_figures(view: View) -> Document:
     stored = mapping(view.bot, "status") if view.stored_figures_hold else {}
     return {key: stored[key] for key in (*_FIGURES, "tradingState") if key in stored}

@@ -118,6 +118,9 @@ def is_killed(view: View) -> bool:
     """Whether a kill is in force: asked for, latched in the bot, or never seen released."""
     if kill_request(view.bot, view.account) is not None:
         return True
+    if text(view.bot, "status", "demotion", "reason") == "Killed":
+        # The latch is on the live volume, of which the paper pod knows nothing.
+        return True
     if view.fresh is not None:
         return view.fresh.kill is not None
     # Nobody fresh to ask: a kill that was in force stays in force.

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from tradingbot_api import RuntimeConfig, TradingBot, TradingBotSpec, TradingBotStatus
+from tradingbot_api import AccountReport, RuntimeConfig, TradingBot, TradingBotSpec, TradingBotStatus
 from tradingbot_api.broker_account import BrokerAccount
 from tradingbot_api.model import Amount, Percent, PositiveAmount, Symbol
 
@@ -97,3 +97,18 @@ def test_money_is_written_without_an_exponent_and_read_back_exactly(value: Decim
 def test_bounds_hold(kind: Any, value: str) -> None:
     with pytest.raises(ValidationError):
         TypeAdapter(kind).validate_python(value)
+
+
+@pytest.mark.parametrize("figure", ["1E+30", "1E+999999999", "1234567890123", "-1E+12", "NaN"])
+def test_a_figure_that_no_status_could_hold_is_refused_before_it_is_written_out(figure: str) -> None:
+    with pytest.raises(ValidationError):
+        AccountReport.model_validate({"equity": figure, "cash": "0", "dayPnl": "0"})
+
+
+def test_a_figure_with_more_places_than_a_status_holds_is_rounded() -> None:
+    report = AccountReport.model_validate({"equity": "1.12345678949", "cash": "0E+999999999", "dayPnl": "-5E-99999"})
+    assert report.model_dump(mode="json", by_alias=True) == {
+        "equity": "1.123456789",
+        "cash": "0",
+        "dayPnl": "-0.000000000",
+    }

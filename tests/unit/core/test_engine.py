@@ -680,6 +680,25 @@ def test_the_loss_of_the_control_plane_does_what_the_spec_says(policy: str, stat
         assert desk.report().trading_state is TradingState.ACTIVE
 
 
+@pytest.mark.parametrize(
+    ("policy", "reason", "cancels"),
+    [("Continue", "ControlPlaneNotSeen", 0), ("Reduce", "ControlPlaneNotSeen", 1), ("Flatten", "Killed", 1)],
+)
+def test_a_control_plane_that_was_never_seen_is_missed_from_the_start(policy: str, reason: str, cancels: int) -> None:
+    before = Desk().ready()
+    (order,) = [command.order for command in of(do.SubmitOrder, before.bar(RISING))]
+    resting = replace(order, state=OrderState.NEW, broker_id=a_word(order, "new").broker_id)
+    desk = Desk(Recovered(orders=(resting,)), watched=True, onControlPlaneLoss=policy)
+    desk.tell(seen.ClockRead(a_clock()))
+    desk.tell(seen.StreamConnected())
+    desk.tell(seen.SnapshotTaken(a_snapshot(orders=[a_word(order, "new")])))
+    assert of(do.Notice, desk.tell(seen.Tick(), seconds=299)) == []
+    commands = desk.tell(seen.Tick(), seconds=2)
+    assert of(do.Notice, commands)[0].name == "control_plane_lost"
+    assert len(of(do.CancelOrder, commands)) == cancels
+    assert desk.report().reason == reason
+
+
 def test_a_lost_day_opens_the_breaker_and_it_is_still_open_after_a_restart() -> None:
     fills = (Fill("x", 1, "AAPL", Decimal(20), Decimal(100), OPEN),)
     risk = {"maxDailyLossPercent": "1"}

@@ -31,7 +31,7 @@ from tradingbot_runtime.core.kill import KillState
 from tradingbot_runtime.core.orders import Fill, Order, client_order_id
 from tradingbot_runtime.core.recovered import Recovered
 from tradingbot_runtime.core.risk import RiskLedger
-from tradingbot_runtime.core.values import Side
+from tradingbot_runtime.core.values import BrokerSnapshot, Side
 from tradingbot_runtime.strategies.momentum import Momentum
 
 RISING = {"AAPL": [100, 101, 103], "MSFT": [300, 299, 298]}
@@ -358,6 +358,71 @@ def test_a_control_plane_that_is_lost_is_no_grant_that_is_lost() -> None:
     bot.tell(seen.Tick(), seconds=301)
     report = bot.report()
     assert (report.trading_state, report.withdrawal) == (TradingState.ACTIVE, None)
+
+
+# ---------------------------------------------------------------- a start while the control plane is away
+
+
+class Restarted:
+    """A live bot with a position and a resting entry, whose process starts anew while nothing can be read."""
+
+    def __init__(self, policy: str) -> None:
+        bot = LiveBot(symbols=["AAPL", "MSFT"]).connected().granted()
+        self.held = bot.holds()
+        (self.entry,) = submitted(bot.bar({"AAPL": [100, 101, 103], "MSFT": [298, 299, 303]}))
+        assert self.entry.symbol == "MSFT" and not self.entry.reducing
+        bot.tell(seen.SubmitAcknowledged(a_word(self.entry, "new")))
+        self.bot = LiveBot(bot, symbols=["AAPL", "MSFT"], onControlPlaneLoss=policy)
+        self.bot.tell(seen.ClockRead(a_clock(self.bot.minute)))
+        self.bot.tell(seen.StreamConnected())
+        self.bot.tell(seen.SnapshotTaken(self.books(self.entry)))
+
+    def books(self, *orders: Order) -> BrokerSnapshot:
+        position = a_position("AAPL", str(self.held.qty))
+        return a_snapshot([position], [a_word(order, "new") for order in orders])
+
+    def cancels(self) -> int:
+        return self.bot.engine.counters["orders", "cancel_asked"]
+
+    def waits_for_ever(self) -> list[do.Command]:
+        assert of(do.Notice, self.bot.tell(seen.Tick(), seconds=299)) == []
+        assert (self.bot.report().reason, self.cancels()) == ("NotGranted", 0)
+        commands = self.bot.tell(seen.Tick(), seconds=2)
+        told = [(notice.severity, notice.name) for notice in of(do.Notice, commands)]
+        assert told[0] == ("critical", "control_plane_lost")
+        assert self.bot.engine._known.control_plane_lost
+        assert "control_plane_lost" not in [one.name for one in of(do.Notice, self.bot.tell(seen.Tick()))]
+        return commands
+
+
+def test_a_start_without_a_control_plane_cancels_entries_after_a_while_where_it_has_to_reduce() -> None:
+    away = Restarted("Reduce")
+    cancelled = of(do.CancelOrder, away.waits_for_ever())
+    assert [one.client_order_id for one in cancelled] == [away.entry.client_order_id]
+    assert of(do.ClosePosition, away.bot.tell(seen.SnapshotTaken(away.books()))) == []
+    away.bot.granted()
+    away.bot.tell(seen.ControlPlaneSeen())
+    assert away.bot.report().trading_state is TradingState.ACTIVE
+
+
+def test_a_start_without_a_control_plane_flattens_after_a_while_although_it_has_seen_no_grant() -> None:
+    away = Restarted("Flatten")
+    commands = away.waits_for_ever()
+    assert [entry.kind for entry in of(do.Journal, commands)][:1] == ["kill"]
+    assert [one.client_order_id for one in of(do.CancelOrder, commands)] == [away.entry.client_order_id]
+    assert all(snapshot.urgent for snapshot in of(do.TakeSnapshot, commands)) and of(do.TakeSnapshot, commands)
+    closing = of(do.ClosePosition, away.bot.tell(seen.SnapshotTaken(away.books())))
+    assert closing == [do.ClosePosition("AAPL", str(away.held.qty))]
+    away.bot.tell(seen.TradeUpdate("canceled", a_word(away.entry, "canceled")))
+    away.bot.tell(seen.SnapshotTaken(a_snapshot()))
+    kill = away.bot.report().kill
+    assert kill is not None and kill.flat_at is not None
+
+
+def test_a_start_without_a_control_plane_leaves_what_rests_where_it_has_to_continue() -> None:
+    away = Restarted("Continue")
+    away.waits_for_ever()
+    assert (away.cancels(), away.bot.report().reason, away.bot.report().kill) == (0, "NotGranted", None)
 
 
 # ---------------------------------------------------------------- the cap

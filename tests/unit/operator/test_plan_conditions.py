@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tradingbot_operator.plan import BotSnapshot, Refusal, ReportFailure, ReportPending, plan_bot
+from tradingbot_operator.plan.conditions import parse_timestamp
 from tradingbot_operator.plan.pods import pod_cause
 from unit.operator.world import (
     IMAGE,
@@ -369,3 +370,8 @@ def test_another_bot_s_volume_is_named_with_what_to_do_about_it() -> None:
     assert "persistentvolumeclaim state-momentum-bot-0" in cause.message
     unseen = pod_cause(a_stateful_set(), pod, None, waited=timedelta(0))
     assert unseen is not None and "persistentvolumeclaim of this bot" in unseen.message
+
+
+@pytest.mark.parametrize("text", ["9999-12-31T23:59:59Z", "0001-01-01T00:00:00Z", "2026-13-01", "", "soon"])
+def test_a_time_that_no_clock_shows_is_no_time(text: str) -> None:
+    assert parse_timestamp(text) is None

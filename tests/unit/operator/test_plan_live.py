@@ -357,7 +357,9 @@ CAUSES: dict[str, tuple[str, Any]] = {
     ),
     "an elder is live with its symbols": (
         "SymbolConflict",
-        lambda bot: bot.changes.update(live_rivals=(a_rival(elder=True, live=True),)),
+        lambda bot: bot.changes.update(
+            live_rivals=(a_rival(elder=True, live=True),), live_pods=(*bot.pods, a_pod("rival"))
+        ),
     ),
     "the breaker": ("BreakerTripped", lambda bot: bot.report.update(breaker="Drawdown")),
     "an incident that nobody acknowledged": ("IncidentNotAcknowledged", _incident),
@@ -401,6 +403,9 @@ def test_each_cause_takes_the_grant_away_and_leaves_the_pod_alone(what: str) -> 
         lambda bot: bot.spec(onDelete="Flatten"),
         lambda bot: bot.changes.update(live_rivals=(a_rival(elder=True, live=False),)),
         lambda bot: bot.changes.update(live_rivals=(a_rival(elder=False, live=True),)),
+        lambda bot: bot.changes.update(
+            live_rivals=(a_rival(elder=True, live=True),), live_pods=(*bot.pods, a_pod("rival", symbols=("TSLA",)))
+        ),
         lambda bot: setattr(bot, "settings", PlanSettings(runtime_image="tradingbot-runtime:next")),
         lambda bot: [bot.session(20 + n, live=True, returnPercent="1", shadowReturnPercent="2") for n in range(2)],
         lambda bot: bot.later(hours=30),
@@ -418,6 +423,7 @@ def test_each_cause_takes_the_grant_away_and_leaves_the_pod_alone(what: str) -> 
         "onDelete",
         "an elder only asks",
         "a younger one is live",
+        "an elder live bot asks for more than its pod trades",
         "a new operator",
         "two sessions of drift",
         "a stale preflight",
@@ -430,6 +436,39 @@ def test_what_is_unknown_or_does_not_matter_takes_nothing_away(change: Any) -> N
     assert bot.status.grant is not None
     assert bot.said("LiveAuthorized") == ("True", "Live")
     assert LIVE_LABEL in (bot.stateful_set or {})["metadata"]["labels"]
+
+
+def test_while_the_gate_cannot_be_read_a_changed_spec_is_not_rolled_out_live() -> None:
+    bot = Candidate().live().later(seconds=1)
+    before = copy.deepcopy(bot.stateful_set)
+    bot.gate = a_gate(stages="none")
+    bot.spec(capital="900000", symbols=["TSLA"]).look()
+    assert bot.status.grant is not None
+    assert bot.stateful_set == before
+    assert not {one.kind for one in bot.plan.apply} & {"ConfigMap", "StatefulSet", "NetworkPolicy"}
+    bot.gate = a_gate()
+    bot.later(seconds=1).look()
+    assert bot.status.demotion is not None and bot.status.demotion.reason == "SubjectChanged"
+
+
+def test_a_live_bot_that_was_killed_stays_killed_on_paper() -> None:
+    bot = Candidate().live().later(seconds=1)
+    bot.annotate(KILL_ANNOTATION, "enough").look()
+    bot.bot = {**bot.bot, "metadata": {**bot.bot["metadata"], "annotations": {}}}
+    bot.stateful_set, bot.pods = None, ()
+    bot.later(seconds=1).settle()
+    assert bot.status.effective_mode is not None and bot.status.effective_mode.value == "paper"
+    assert bot.said("Killed")[0] == "True"
+    assert "NotKilled" in bot.promotion.blockers
+
+
+def test_a_withdrawal_whose_workload_was_taken_away_was_never_confirmed() -> None:
+    bot = Candidate().live().later(seconds=1)
+    bot.spec(mode="paper").look()
+    assert bot.said("Withdrawing")[0] == "True"
+    bot.stateful_set, bot.pods = None, ()
+    bot.later(seconds=1).look()
+    assert bot.said("Withdrawing") == ("False", "NotConfirmed")
 
 
 def test_the_status_says_which_input_changed_and_when() -> None:

@@ -609,6 +609,28 @@ def test_evidence_is_kept_for_as_long_as_it_is_needed() -> None:
     assert cluster.look().produce == ()
 
 
+def test_a_slip_that_is_put_right_within_a_day_costs_no_evidence() -> None:
+    cluster = a_cluster()
+    cluster.audit()
+    cluster.look()
+    (sample,) = cluster.of("PromotionEvidence")
+    cluster.sessions = ()
+    for number in range(70):
+        one = copy.deepcopy(dict(sample))
+        one["metadata"] |= {"name": f"e-{number:04d}", "uid": f"e-{number}"}
+        one["spec"]["subjectDigest"] = "f" * 64
+        cluster.objects["PromotionEvidence", name_of(one)] = one
+    assert cluster.decide(since=cluster.now - timedelta(hours=23)).discard == ()
+    assert len(cluster.decide(since=cluster.now - timedelta(hours=25)).discard) == 10
+
+
+@pytest.mark.parametrize("began", ["9999-12-31T23:50:00Z", "2100-01-01T00:00:00Z", "0001-01-01T00:00:00Z"])
+def test_a_session_of_a_time_that_no_clock_shows_is_not_even_audited(began: str) -> None:
+    cluster = a_cluster()
+    cluster.sessions = (a_session(1, beganAt=began),)
+    assert cluster.look().produce == ()
+
+
 # ---------------------------------------------------------------- preflights
 
 

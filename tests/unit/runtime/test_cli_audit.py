@@ -6,7 +6,7 @@ import re
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -18,6 +18,7 @@ import yaml
 from typer.testing import CliRunner, Result
 
 from alpaca_simulator.api.messages import Request
+from alpaca_simulator.values.instants import NEW_YORK
 from builders import OPEN, UID, a_position, a_word, an_order
 from contract.conftest import served
 from simulation.live import LiveWorld
@@ -29,7 +30,8 @@ from tradingbot_runtime.commands.audit import shortened
 from tradingbot_runtime.commands.auditing import Audit, Books, BrokerRecord, Prices
 from tradingbot_runtime.core.orders import Fill, Order, OrderState
 from tradingbot_runtime.core.portfolio import Portfolio
-from tradingbot_runtime.core.values import BrokerActivity, Side
+from tradingbot_runtime.core.report import instant
+from tradingbot_runtime.core.values import BrokerActivity, MarketSession, Side
 
 DAYS = ("2026-03-02", "2026-03-03")
 
@@ -171,6 +173,57 @@ def test_another_bots_sessions_are_no_match(traded: Audited) -> None:
     assert "bot" in differences(result)
 
 
+def in_new_york(day: str, begin: str, end: str) -> dict[str, str]:
+    """A session's date, open and close, as a bot reports them."""
+    bells = [datetime.fromisoformat(f"{day}T{bell}").replace(tzinfo=NEW_YORK).astimezone(UTC) for bell in (begin, end)]
+    return {"session": day, "opens_at": instant(bells[0]), "closes_at": instant(bells[1])}
+
+
+@pytest.mark.parametrize(
+    ("reported", "broker"),
+    [
+        (in_new_york("2026-02-28", "09:30", "16:00"), "no session on this date"),  # a Saturday
+        (in_new_york("2026-02-16", "09:30", "16:00"), "no session on this date"),  # a holiday
+        (in_new_york("2026-02-27", "14:00", "14:05"), "2026-02-27T14:30:00.000Z to 2026-02-27T21:00:00.000Z"),
+        (in_new_york("2026-02-27", "09:30", "13:00"), "2026-02-27T14:30:00.000Z to 2026-02-27T21:00:00.000Z"),
+        (in_new_york("2025-11-28", "09:30", "16:00"), "2025-11-28T14:30:00.000Z to 2025-11-28T18:00:00.000Z"),
+    ],
+)
+def test_a_session_that_the_exchange_did_not_hold_is_made_up(
+    traded: Audited, reported: dict[str, str], broker: str
+) -> None:
+    nothing = {"orders": 0, "filled_orders": 0, "fills": 0, "turnover": Decimal(0), "pnl": Decimal(0)}
+
+    def lie(one: SessionReport) -> SessionReport:
+        return one.model_copy(update=reported | nothing) if one.session == DAYS[0] else one
+
+    day = reported["session"]
+    result = traded.run("--report", traded.report(lie), "--session", day, "--session", DAYS[1])
+    assert result.exit_code == 1, result.output
+    assert differences(result) == {"session": (f"{reported['opens_at']} to {reported['closes_at']}", broker)}
+    assert [(one.session, one.result) for one in traded.last_words.audits] == [(day, "Mismatch"), (DAYS[1], "Match")]
+
+
+def test_a_half_day_that_was_reported_as_one_is_a_session(traded: Audited) -> None:
+    nothing = {"orders": 0, "filled_orders": 0, "fills": 0, "turnover": Decimal(0), "pnl": Decimal(0)}
+    half = in_new_york("2025-11-28", "09:30", "13:00")
+    report = traded.report(lambda one: one.model_copy(update=half | nothing) if one.session == DAYS[0] else one)
+    result = traded.run("--report", report, "--session", "2025-11-28")
+    assert result.exit_code == 0, result.output
+
+
+def test_a_calendar_that_cannot_be_read_is_a_reason_to_try_again(tmp_path: Path) -> None:
+    audited = Audited(tmp_path)
+    fault = {"kind": "status", "status": 503, "match": {"route": "GET /v2/calendar"}}
+    request = Request("POST", "/admin/faults", body=json.dumps(fault).encode())
+    assert audited.world.simulator.rest.handle(request).status in (200, 201)
+    result = audited.run(*audited.state, "--last", "2")
+    assert result.exit_code == 75, result.output
+    assert [one.result for one in audited.last_words.audits] == ["Unknown", "Unknown"]
+    assert "calendar" in audited.last_words.audits[0].message
+    audited.world.database.close()
+
+
 def test_shares_that_vanished_at_the_broker_are_found(tmp_path: Path) -> None:
     audited = Audited(tmp_path)
     symbol = next(iter(audited.world.held))
@@ -248,7 +301,8 @@ def a_record(*fills: BrokerFill, orders: tuple[Order, ...] = (BOUGHT, SOLD), **c
     words = tuple(
         a_word(order, "filled", "10", str(order.filled_average_price), broker_id=order.broker_id) for order in orders
     )
-    record = BrokerRecord(words, fills or (a_fill(BOUGHT), a_fill(SOLD, 120)), (), ())
+    held = {"2026-03-02": MarketSession(OPENS.date(), OPENS, CLOSES)}
+    record = BrokerRecord(words, fills or (a_fill(BOUGHT), a_fill(SOLD, 120)), (), (), held)
     return replace(record, **changes)
 
 
@@ -278,6 +332,20 @@ def found(
 def test_a_session_flat_at_both_ends_is_compared_to_the_cent() -> None:
     assert found(a_report(), a_record(), of_the_fills(BOUGHT, SOLD), is_last=True) == set()
     assert found(a_report(pnl="10.05"), a_record()) == {"pnl"}
+
+
+def test_a_bell_may_be_off_by_a_minute_and_no_more() -> None:
+    for bell, at in (("opens_at", OPENS), ("closes_at", CLOSES)):
+        for seconds, differing in ((60, set()), (-60, set()), (61, {"session"}), (-61, {"session"})):
+            assert found(a_report(**{bell: (at + timedelta(seconds=seconds)).isoformat()}), a_record()) == differing
+    assert found(a_report(), a_record(sessions={})) == {"session"}
+
+
+def test_a_minute_that_the_bot_leaves_out_is_looked_at_all_the_same() -> None:
+    early, late = OPENS + timedelta(seconds=60), CLOSES - timedelta(seconds=60)
+    hiding = a_report(opens_at=early.isoformat(), closes_at=late.isoformat(), orders=1, filled_orders=1, fills=1)
+    record = a_record(a_fill(BOUGHT, 0.5), a_fill(SOLD, 120))
+    assert found(hiding, record) == {"orders", "filledOrders"}
 
 
 def test_an_order_that_only_one_side_knows_is_named() -> None:
