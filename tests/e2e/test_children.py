@@ -1,6 +1,7 @@
 """The children of a bot: repaired, remade, removed with it, and its volume kept or not as the spec says."""
 
 import signal
+import subprocess
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -14,8 +15,11 @@ def test_drift_is_repaired_and_a_deleted_child_comes_back(lab: Lab) -> None:
     bot = lab.bot("cared-for", lab.account())
     lab.wait_for_condition(bot, "Ready", "True", timeout_seconds=120)
     name = f"{bot}-bot"
-    lab.kubectl("patch", "configmap", name, "--type=merge", "-p", '{"data":{"bot.yaml":"tampered"}}')
-    eventually(lambda: lab.get("configmap", name)["data"]["bot.yaml"] != "tampered", "the config is repaired", 30)
+    with pytest.raises(subprocess.CalledProcessError) as refused:
+        lab.kubectl("patch", "configmap", name, "--type=merge", "-p", '{"data":{"bot.yaml":"tampered"}}')
+    assert "written by the operator alone" in refused.value.stderr
+    lab.kubectl("patch", "service", name, "--type=merge", "-p", '{"spec":{"publishNotReadyAddresses":false}}')
+    eventually(lambda: lab.get("service", name)["spec"].get("publishNotReadyAddresses"), "the service is repaired", 30)
     for kind in CHILDREN:
         uid = lab.get(kind, name)["metadata"]["uid"]
         lab.kubectl("delete", kind, name)
