@@ -128,8 +128,7 @@ def test_paper_to_live_and_back(race: Lab) -> None:
 
     # Back again, by another word: the first is used up.
     race.remove_fault(stall)
-    refused = race.wait_for_condition(BOT, "LiveAuthorized", "False", timeout_seconds=20)
-    assert refused["reason"] in ("Demoted", "VerdictNoGo"), refused
+    race.wait_for_condition(BOT, "LiveAuthorized", "False", "Demoted", 60)
     again = _go_live(race)["grant"]
     assert again["epoch"] == grant["epoch"] + 1
     eventually(lambda: race.filled("live"), "a fill on the live account", 60)
