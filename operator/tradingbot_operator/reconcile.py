@@ -62,7 +62,8 @@ from tradingbot_operator.store import ACCOUNT, APPROVAL, ATTESTATION, BOT, CLAIM
 
 _LOG = structlog.get_logger(__name__)
 _UNREADABLE: Final = frozenset({"InvalidSpec", "AccountInvalid"})
-_EVIDENCE_RETRY_SECONDS: Final = 30.0
+_REFUSED_EVIDENCE_SECONDS: Final = 30.0
+_EVIDENCE_RETRY_SECONDS: Final = 2.0
 _RIVALS_READ: Final = 50
 """Before a grant. Two live bots on one symbol of one account are sorted out by the next look in any case."""
 
@@ -290,10 +291,9 @@ class Reconciler:
                 written = True
             except (RefusedError, ConflictError, UnavailableError) as error:
                 # The bot trades on: that it cannot be promoted for now is no reason to call it broken.
-                _LOG.warning(
-                    "evidence not written", object=str(made), error=error.message, wait=_EVIDENCE_RETRY_SECONDS
-                )
-                self._queue.add(key, after_seconds=_EVIDENCE_RETRY_SECONDS)
+                wait = _REFUSED_EVIDENCE_SECONDS if isinstance(error, RefusedError) else _EVIDENCE_RETRY_SECONDS
+                _LOG.warning("evidence not written", object=str(made), error=error.message, wait=wait)
+                self._queue.add(key, after_seconds=wait)
                 if isinstance(error, RefusedError):
                     await self._tell_of_refused_evidence(key, raw, error)
                 if made.kind != EVIDENCE:

@@ -129,7 +129,7 @@ def recorded(world: World) -> list[tuple[str, str]]:
 
 
 def wait_until_done(world: World, days: list[str], result: str = "Match") -> None:
-    eventually(lambda: [day for day, said in recorded(world) if said == result] == days, "evidence of each session", 40)
+    eventually(lambda: [day for day, said in recorded(world) if said == result] == days, "each session's evidence", 120)
     eventually(lambda: not made(world, "Job") and not made(world, "ConfigMap"), "nothing is left of its making", 40)
 
 
@@ -194,7 +194,8 @@ def test_wherever_the_operator_is_killed_the_end_is_the_same(world: World, bot: 
     assert [one["metadata"]["uid"] for one in made(world, "ConfigMap")] == [config_map["metadata"]["uid"]]
     world.end_job(job["metadata"]["name"], audits(world, bot, job))
     operator.start()
-    eventually(lambda: evidence(world), "the first evidence", 40)
+    # Longer than the minute for which a Job that does not look as it was made is left unread.
+    eventually(lambda: evidence(world), "the first evidence", 120)
     operator.kill()
     names = {one["metadata"]["name"] for one in evidence(world)}
     operator.start()
