@@ -15,7 +15,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
@@ -27,7 +26,8 @@ from rich.table import Table
 import demo_cluster
 import demo_promotion
 from demo_cluster import IMAGES, OPERATOR_IMAGE, ROOT, RUNTIME_IMAGE, STATE, Cluster, CommandFailedError, NoClusterError
-from tradingbot_api import KILL_ANNOTATION, Condition, TradingBotStatus
+from demo_promotion import Sight
+from tradingbot_api import KILL_ANNOTATION, TradingBotStatus
 
 OPERATOR_NAMESPACE = "tradingbot-system"
 SIMULATOR_NAMESPACE = "alpaca-simulator"
@@ -55,49 +55,6 @@ class DemoFailedError(Exception):
 
 
 # What is seen ----------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Sight:
-    """The bot as its status has it."""
-
-    status: TradingBotStatus
-
-    @classmethod
-    def of(cls, bot: Mapping[str, Any]) -> Sight:
-        """From the object as kubectl prints it."""
-        return cls(TradingBotStatus.model_validate(bot.get("status") or {}))
-
-    def condition(self, kind: str) -> Condition | None:
-        """One condition, if it is set."""
-        return next((found for found in self.status.conditions if found.type == kind), None)
-
-    @property
-    def is_killed(self) -> bool:
-        """Whether a kill is in force."""
-        killed = self.condition("Killed")
-        return killed is not None and killed.status == "True"
-
-    @property
-    def has_traded(self) -> bool:
-        """Whether an order of the bot was filled."""
-        return bool(self.status.filled_orders)
-
-    @property
-    def is_ready(self) -> bool:
-        """Whether the bot works as it should."""
-        ready = self.condition("Ready")
-        return ready is not None and ready.status == "True"
-
-    @property
-    def state(self) -> str:
-        """Ready with its reason and message, in one line; what is awaited where there is none."""
-        ready = self.condition("Ready")
-        if ready is None:
-            return "waiting for the operator's first look"
-        if ready.status == "True" and not self.has_traded:
-            return "it is ready and waits for a signal on a closed bar"
-        return f"{ready.reason}: {ready.message}" if ready.message else ready.reason
 
 
 def positions_table(status: TradingBotStatus) -> Table | str:
@@ -411,6 +368,8 @@ class Demo:
         with step("10/10", f"The kill: kubectl annotate bot {BOT} {KILL_ANNOTATION}=enough", "2 s"):
             seconds = promotion.kill("enough")
             tell(f"flat by the broker's own word {seconds:.1f} s after the annotation was asked for")
+            promotion.back_on_paper()
+            tell("its grant is void and its live keys are gone: it stays killed, on paper")
 
     def show(self) -> None:
         """The last screen."""

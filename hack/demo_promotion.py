@@ -33,6 +33,7 @@ APPROVER = "alice"
 SESSIONS_SECONDS = 900
 GRANT_SECONDS = 180
 KILL_SECONDS = 120
+WITHDRAWAL_SECONDS = 120
 _APPROVABLE = (GateVerdict.GO, GateVerdict.REVIEW)
 _REASON = "It traded thirty sessions on paper as its shadow did; I have looked at every line of the checklist."
 
@@ -51,19 +52,17 @@ class Kubectl(Protocol):
 
 
 @dataclass(frozen=True)
-class Seen:
-    """The bot, as far as its way from paper to live goes."""
+class Sight:
+    """The bot, as its status has it."""
 
     uid: str
-    requested: str
     status: TradingBotStatus
 
     @classmethod
-    def of(cls, bot: Mapping[str, Any]) -> Seen:
+    def of(cls, bot: Mapping[str, Any]) -> Sight:
         """From the object as kubectl prints it."""
         return cls(
             uid=str(bot.get("metadata", {}).get("uid", "")),
-            requested=str(bot.get("spec", {}).get("mode", "paper")),
             status=TradingBotStatus.model_validate(bot.get("status") or {}),
         )
 
@@ -78,13 +77,47 @@ class Seen:
         return self.promotion is not None and self.promotion.verdict in _APPROVABLE
 
     @property
+    def has_traded(self) -> bool:
+        """Whether an order of the bot was filled."""
+        return bool(self.status.filled_orders)
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the bot works as it should."""
+        return self._is_true("Ready")
+
+    @property
+    def is_killed(self) -> bool:
+        """Whether a kill is in force."""
+        return self._is_true("Killed")
+
+    @property
     def is_live(self) -> bool:
         """Whether it trades on the live account, by its grant."""
         return self.status.effective_mode is Mode.LIVE and self.status.grant is not None
 
+    @property
+    def is_back_on_paper(self) -> bool:
+        """Whether the live pod and its grant are gone."""
+        return self.status.effective_mode is Mode.PAPER and self.status.grant is None
+
     def condition(self, kind: str) -> Condition | None:
         """One condition, if it is set."""
         return next((found for found in self.status.conditions if found.type == kind), None)
+
+    def _is_true(self, kind: str) -> bool:
+        found = self.condition(kind)
+        return found is not None and found.status == "True"
+
+    @property
+    def state(self) -> str:
+        """Ready with its reason and message, in one line; what is awaited where there is none."""
+        ready = self.condition("Ready")
+        if ready is None:
+            return "waiting for the operator's first look"
+        if self.is_ready and not self.has_traded:
+            return "it is ready and waits for a signal on a closed bar"
+        return f"{ready.reason}: {ready.message}" if ready.message else ready.reason
 
     @property
     def progress(self) -> str:
@@ -110,7 +143,7 @@ def checklist_table(said: PromotionStatus) -> Table:
     return table
 
 
-def approval_of(seen: Seen, bot: str, namespace: str) -> Json:
+def approval_of(seen: Sight, bot: str, namespace: str) -> Json:
     """Alice's word on this very verdict and subject: any change of either makes it void."""
     said = seen.promotion
     if said is None:
@@ -144,9 +177,9 @@ class Promotion:
         self._bot = bot
         self._namespace = namespace
 
-    def seen(self) -> Seen:
+    def seen(self) -> Sight:
         """The bot now."""
-        return Seen.of(self._kubectl.get("tradingbots.tradingbots.dev", self._bot, "-n", self._namespace))
+        return Sight.of(self._kubectl.get("tradingbots.tradingbots.dev", self._bot, "-n", self._namespace))
 
     def earn(self) -> PromotionStatus:
         """Until the gate says GO or REVIEW."""
@@ -184,14 +217,16 @@ class Promotion:
         self._kubectl("create", "--filename=-", f"--as={APPROVER}", document=document)
         return document
 
-    def go_live(self) -> Seen:
+    def go_live(self) -> Sight:
         """Until the bot has traded on the live account."""
 
         def look() -> str | None:
             seen = self.seen()
-            if seen.is_live and seen.status.filled_orders:
+            if seen.is_live and seen.has_traded:
                 return None
-            found = seen.condition("Ready" if seen.is_live else "LiveAuthorized")
+            if seen.is_live:
+                return seen.state
+            found = seen.condition("LiveAuthorized")
             return f"{found.reason}: {found.message}" if found is not None else "waiting for the operator"
 
         self._wait(look, GRANT_SECONDS, "a filled order on the live account")
@@ -215,3 +250,15 @@ class Promotion:
         if kill is None or kill.flat_at is None:
             raise ValueError("the kill is gone again")
         return datetime.fromisoformat(kill.flat_at).timestamp() - began
+
+    def back_on_paper(self) -> None:
+        """Until the grant and the live pod of a killed bot are gone."""
+
+        def look() -> str | None:
+            seen = self.seen()
+            if seen.is_killed and seen.is_back_on_paper and not seen.is_ready:
+                return None
+            found = seen.condition("Withdrawing")
+            return found.message if found is not None and found.message else "waiting for the operator"
+
+        self._wait(look, WITHDRAWAL_SECONDS, "the end of its live trading")

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 import demo_promotion
-from demo_promotion import Promotion, Seen
+from demo_promotion import Promotion, Sight
 from tradingbot_api import ApprovalSpec
 
 DIGEST = "a" * 64
@@ -76,7 +76,7 @@ def test_sessions_are_waited_for_until_the_verdict_can_be_approved() -> None:
 
 
 def test_the_checklist_leaves_out_what_the_gate_leaves_out() -> None:
-    said = Seen.of(a_bot(promotion=promotion())).promotion
+    said = Sight.of(a_bot(promotion=promotion())).promotion
     assert said is not None
     table = demo_promotion.checklist_table(said)
     assert list(table.columns[0].cells) == ["PaperSessions"]
@@ -125,3 +125,23 @@ def test_a_kill_is_over_when_the_broker_says_that_nothing_is_held() -> None:
     assert steps(cluster, told).kill("enough") > 0
     assert cluster.asked[0][0][:3] == ("annotate", "bot", "momentum")
     assert told == ["waiting for the bot", "closing"]
+
+
+def test_the_demo_ends_when_the_killed_bot_is_back_on_paper() -> None:
+    killed = condition("Killed", "True", "Flat")
+    leaving = condition("Withdrawing", "True", "WaitingForTheBot", "the live pod has not confirmed")
+    ready = condition("Ready", "True", "Ready")
+    grant = {
+        "subjectDigest": DIGEST, "epoch": 1, "grantedAt": NOW, "gate": "demo", "account": "live", "verdict": "GO",
+        "approvals": [], "stageSince": NOW,
+    }  # fmt: skip
+    cluster = Cluster(
+        a_bot(effectiveMode="live", grant=grant, conditions=[killed]),
+        a_bot(effectiveMode="live", conditions=[killed, leaving]),
+        a_bot(effectiveMode="paper", conditions=[ready]),
+        a_bot(effectiveMode="paper", conditions=[killed, condition("Ready", "False", "Killed")]),
+    )
+    told: list[str] = []
+    steps(cluster, told).back_on_paper()
+    assert told == ["waiting for the operator", "the live pod has not confirmed", "waiting for the operator"]
+    assert len(cluster.states) == 1
