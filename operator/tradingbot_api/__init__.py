@@ -35,6 +35,7 @@ from tradingbot_api.group import (
     RUN_NOW_ANNOTATION,
     VERSION,
 )
+from tradingbot_api.kill_record import ConfirmedBy, KillRecord, KillRecordSpec, KillRecordStatus, KillScope
 from tradingbot_api.preflight_report import PreflightCheck, PreflightReport
 from tradingbot_api.promotion_evidence import (
     Artifact,
@@ -68,7 +69,7 @@ from tradingbot_api.promotion_status import (
     SubjectStatus,
     UsedApproval,
 )
-from tradingbot_api.runtime_config import BotIdentity, BrokerEndpoint, GrantRef, RuntimeConfig
+from tradingbot_api.runtime_config import BotIdentity, BrokerEndpoint, GrantRef, KillRef, RuntimeConfig
 from tradingbot_api.runtime_report import (
     EX_CONFIG,
     EX_STATE,
@@ -162,6 +163,7 @@ __all__ = [
     "ClosedSessions",
     "Condition",
     "ConditionStatus",
+    "ConfirmedBy",
     "DataQualitySpec",
     "DeletionReport",
     "DemotionReport",
@@ -180,7 +182,12 @@ __all__ = [
     "IntradayPause",
     "ItemKind",
     "ItemSource",
+    "KillRecord",
+    "KillRecordSpec",
+    "KillRecordStatus",
+    "KillRef",
     "KillReport",
+    "KillScope",
     "Mode",
     "Named",
     "NoticesSpec",

@@ -24,6 +24,7 @@ from tradingbot_api.group import (
     MAX_GATE_NAME_LENGTH,
     VERSION,
 )
+from tradingbot_api.kill_record import KillRecordSpec, KillRecordStatus
 from tradingbot_api.model import cel
 from tradingbot_api.promotion_evidence import PromotionEvidenceSpec
 from tradingbot_api.promotion_gate import PromotionGateSpec, PromotionGateStatus
@@ -180,6 +181,27 @@ RESOURCES: tuple[Resource, ...] = (
             Column("Verdict", ".spec.verdict", description="The verdict that is approved"),
             Column("Age", ".metadata.creationTimestamp", "date"),
             Column("Reason", ".spec.reason", priority=1),
+        ),
+    ),
+    Resource(
+        kind="KillRecord",
+        plural="killrecords",
+        short_names=("kill",),
+        description="One kill of a bot, written by the operator. It outlives the bot, until an Approval releases it.",
+        spec=KillRecordSpec,
+        status=KillRecordStatus,
+        name_rules=(),
+        columns=(
+            Column("Bot", ".spec.botRef.name", description="The bot that was killed"),
+            Column("Epoch", ".spec.epoch", "integer", description="Number of the kill"),
+            Column("Mode", ".spec.mode", description="What the bot was: paper or live"),
+            Column("Reason", ".spec.reason", description="The annotation's value"),
+            Column("Cancelled", ".status.ordersCancelledAt", "date", description="The broker: no order is open"),
+            Column("Flat", ".status.flatAt", "date", description="The broker: nothing is held"),
+            Column("Released", ".status.releasedBy.approver", description="Who released it; empty while in force"),
+            Column("Age", ".metadata.creationTimestamp", "date"),
+            Column("By", ".status.confirmedBy", priority=1, description="Who asked the broker"),
+            Column("Message", ".status.message", priority=1),
         ),
     ),
     Resource(

@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 
 from tradingbot_api.broker_account import AccountLimits, BrokerEnvironment, BrokerProvider, DataFeed, Url
 from tradingbot_api.model import ApiModel, ObjectName, PositiveAmount, Symbol
+from tradingbot_api.runtime_report import Text
 from tradingbot_api.tradingbot import (
     DataQualitySpec,
     ExecutionSpec,
@@ -69,6 +70,15 @@ class GrantRef(ApiModel):
     """Number of the grant."""
 
 
+class KillRef(ApiModel):
+    """A kill in force that the bot did not see itself: its annotation is gone, or it was asked of a bot before it."""
+
+    epoch: Annotated[int, Field(ge=1)]
+    """Number of the kill: one more than the config's epoch."""
+    reason: Text = ""
+    """Why."""
+
+
 class RuntimeConfig(ApiModel):
     """Everything one bot is told at its start."""
 
@@ -81,7 +91,10 @@ class RuntimeConfig(ApiModel):
     grant: GrantRef | None = None
     """Live: the grant. On paper there is none."""
     epoch: Annotated[int, Field(ge=0)] = 0
-    """Kill epoch; part of every order's id."""
+    """Number of the last kill that was released, 0 where there was none; part of every order's id. A kill of this
+    number or a lower one that is still on the volume is over; the next is of the number after it."""
+    killed: KillRef | None = None
+    """The kill in force, where the bot has to be told of it; it starts killed."""
     strategy: StrategySpec
     """What decides the bot's targets."""
     symbols: Annotated[list[Symbol], Field(min_length=1, max_length=100)]
@@ -113,4 +126,10 @@ class RuntimeConfig(ApiModel):
     def _live_names_its_grant(self) -> Self:
         if (self.mode is Mode.LIVE) != (self.grant is not None):
             raise ValueError("grant: mode live needs one, and mode paper has none")
+        return self
+
+    @model_validator(mode="after")
+    def _killed_is_the_next_epoch(self) -> Self:
+        if self.killed is not None and self.killed.epoch <= self.epoch:
+            raise ValueError("killed: its epoch is released already, by the config's own")
         return self

@@ -40,12 +40,17 @@ class TerminationMessage(ObservedModel):
 class KillReport(ObservedModel):
     """How far a kill is. A time is there only once the broker itself confirmed the step."""
 
+    epoch: Annotated[int, Field(ge=0)] = 0
+    """Number of the kill, as its KillRecord has it; 0 from a runtime that did not count them."""
     reason: Text = ""
     """The annotation's value."""
+    message: Text = ""
+    """What it waits for, or how it ended; while the market is closed, that closings are queued for the open."""
     scope: Annotated[str, Field(max_length=32)] = "TradingBot"
-    """Where the annotation is: TradingBot or BrokerAccount."""
+    """Where it was asked for: TradingBot, BrokerAccount or File; KillRecord where the operator told the bot."""
     observed_at: Time
-    """When the bot saw the kill and stopped opening exposure (machine time)."""
+    """When the bot saw the kill and stopped opening exposure (machine time); in a TradingBot's status, when the
+    operator saw it, until the bot has said so."""
     orders_cancelled_at: Time | None = None
     """When the broker confirmed that no order of this bot is open."""
     flat_at: Time | None = None

@@ -16,8 +16,9 @@ from tradingbot_operator.metrics import (
     QUEUE_WORKING,
 )
 from tradingbot_operator.plan.conditions import parse_timestamp, previous_condition
+from tradingbot_operator.plan.kills import KILLED
 from tradingbot_operator.plan.objects import ObjectKey, Raw, entries, mapping, text
-from tradingbot_operator.plan.verdicts import KILLED, READY
+from tradingbot_operator.plan.verdicts import READY
 from tradingbot_operator.queue import WorkQueue
 from tradingbot_operator.store import BOT, Store
 

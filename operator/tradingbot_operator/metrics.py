@@ -52,6 +52,13 @@ BOTS: Final = Gauge(f"{_PREFIX}_bots", "Bots by effective mode and trading state
 BOTS_READY: Final = Gauge(f"{_PREFIX}_bots_ready", "Bots by the status of their Ready condition", ["status"])
 BOTS_JUDGED: Final = Gauge(f"{_PREFIX}_bots_judged", "Bots by the verdict of the gate they name", ["verdict"])
 LIVE_GRANTS: Final = Gauge(f"{_PREFIX}_live_grants", "Bots whose status holds a grant to trade live")
+KILLS: Final = Counter(f"{_PREFIX}_kills", "Kills recorded", ["scope", "mode"])
+KILL_STEP_SECONDS: Final = Histogram(
+    f"{_PREFIX}_kill_step_seconds",
+    "Time from the operator's sight of a kill until a step of it was confirmed; by is Bot or FlattenJob",
+    ["step", "by"],
+    buckets=(0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 20.0, 60.0, 300.0, 3600.0),
+)
 KILL_AGE: Final = Gauge(
     f"{_PREFIX}_kill_age_seconds", "Seconds since the oldest kill that the broker has not confirmed; 0 without one"
 )

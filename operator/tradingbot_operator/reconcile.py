@@ -29,13 +29,14 @@ from tradingbot_operator.cluster.connection import (
 from tradingbot_operator.cluster.crd_versions import CrdsTooNewError, CrdVersions
 from tradingbot_operator.cluster.events import EventRecorder
 from tradingbot_operator.cluster.evidence import create_once
+from tradingbot_operator.cluster.kill_records import count_steps, with_requester
 from tradingbot_operator.cluster.lifecycle import grow_claim, remove_orphan, uid_now, write_finalizers
 from tradingbot_operator.cluster.policies import PolicyReader
 from tradingbot_operator.cluster.reports import ReportBook
 from tradingbot_operator.cluster.resources import RESOURCES
 from tradingbot_operator.cluster.statuses import write_status
 from tradingbot_operator.cluster.write_gate import NotLeadingError, writing
-from tradingbot_operator.metrics import RECONCILE_SECONDS, RECONCILES
+from tradingbot_operator.metrics import KILLS, RECONCILE_SECONDS, RECONCILES
 from tradingbot_operator.observer import Observer
 from tradingbot_operator.plan import (
     EventNote,
@@ -50,6 +51,7 @@ from tradingbot_operator.plan import (
 from tradingbot_operator.plan.children import Child
 from tradingbot_operator.plan.conditions import timestamp
 from tradingbot_operator.plan.deletion import finalizers
+from tradingbot_operator.plan.names import MANAGER
 from tradingbot_operator.plan.objects import ObjectKey, Raw, mapping, name_of, namespace_of, text, uid_of
 from tradingbot_operator.plan.orphans import orphans
 from tradingbot_operator.plan.snapshot import gate_of
@@ -58,7 +60,7 @@ from tradingbot_operator.plan.symbols import account_of, accounts_of, live_accou
 from tradingbot_operator.queue import WorkQueue
 from tradingbot_operator.routing import is_urgent
 from tradingbot_operator.snapshots import account_snapshot, bot_snapshot, gate_snapshot
-from tradingbot_operator.store import ACCOUNT, APPROVAL, ATTESTATION, BOT, CLAIM, EVIDENCE, GATE, Store
+from tradingbot_operator.store import ACCOUNT, APPROVAL, ATTESTATION, BOT, CLAIM, EVIDENCE, GATE, KILL, Store
 
 _LOG = structlog.get_logger(__name__)
 _UNREADABLE: Final = frozenset({"InvalidSpec", "AccountInvalid"})
@@ -176,6 +178,7 @@ class Reconciler:
             # Before anybody is told that a spec is wrong: it may be of a release that this one does not know.
             await self._crds.check()
         if plan.release:
+            await self._kill(key, plan)
             await self._release(key, raw, plan)
             return True
         refused = await self._carry_out(key, raw, plan)
@@ -211,14 +214,14 @@ class Reconciler:
         )
 
     async def _carry_out(self, key: ObjectKey, raw: Raw, plan: Plan) -> tuple[Refusal, ...]:
-        refusals: list[Refusal] = []
+        refusals = list(await self._kill(key, plan))
         if plan.hold:
             try:
                 with self._observer.writing(key):
                     self._store.put(key.kind, await self._write_finalizers(key, raw, held=True))
             except RefusedError as error:
                 # Nothing that could trade is made for a bot that could vanish from under it.
-                return (Refusal(f"our finalizer on {key}", error.message[:1024]),)
+                return (*refusals, Refusal(f"our finalizer on {key}", error.message[:1024]))
         await self._remove(key, plan.remove)
         for stateful_set in plan.stop:
             self._store.put("StatefulSet", await self._applier.stop(stateful_set))
@@ -233,6 +236,43 @@ class Reconciler:
             except RefusedError as error:
                 refusals.append(Refusal(f"{child.kind} {child.name}", error.message[:1024]))
         return tuple(refusals)
+
+    async def _kill(self, key: ObjectKey, plan: Plan) -> tuple[Refusal, ...]:
+        """Writes the record of a kill and makes the Job that carries it out. The bot does not wait for either."""
+        refusals: list[Refusal] = []
+        try:
+            await self._record_kill(key, plan)
+        except RefusedError as error:
+            refusals.append(Refusal("the KillRecord", error.message[:1024]))
+        for manifest in plan.flatten:
+            made = ObjectKey(text(manifest, "kind"), key.namespace, name_of(manifest))
+            try:
+                with self._observer.writing(made):
+                    self._store.put(made.kind, await create_once(self._connection, manifest))
+            except RefusedError as error:
+                refusals.append(Refusal(str(made), error.message[:1024]))
+                break
+        return tuple(refusals)
+
+    async def _record_kill(self, key: ObjectKey, plan: Plan) -> None:
+        write = plan.kill
+        if write is None:
+            return
+        record = write.record
+        if write.create is not None:
+            made = ObjectKey(KILL, key.namespace, name_of(write.create))
+            manifest = await with_requester(self._connection, key.namespace, write)
+            try:
+                with self._observer.writing(made):
+                    record = await self._connection.create(RESOURCES[KILL], key.namespace, manifest, manager=MANAGER)
+                    self._store.put(KILL, record)
+            except ConflictError:
+                await self._read_again(made)
+                raise
+            KILLS.labels(scope=text(manifest, "spec", "scope"), mode=text(manifest, "spec", "mode")).inc()
+        if record is not None and write.status:
+            await self._put_status(ObjectKey(KILL, key.namespace, name_of(record)), record, write.status)
+            count_steps(record, write.status)
 
     async def _write_finalizers(self, key: ObjectKey, raw: Raw, *, held: bool) -> Raw:
         try:

@@ -4,7 +4,6 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Final
 
-from tradingbot_api import KILL_ANNOTATION
 from tradingbot_api.group import BOT_LABEL, PRODUCER_LABEL
 from tradingbot_operator.cluster.reports import ReportBook, Target
 from tradingbot_operator.plan import (
@@ -13,19 +12,17 @@ from tradingbot_operator.plan import (
     GateSnapshot,
     PlanSettings,
     Refusal,
-    ReportAnswer,
     Reported,
-    ReportFailure,
     ReportPending,
 )
 from tradingbot_operator.plan.children import CHILD_KINDS
 from tradingbot_operator.plan.conditions import Verdict, parse_timestamp
 from tradingbot_operator.plan.evidence import is_about
+from tradingbot_operator.plan.flattening import FLATTEN
 from tradingbot_operator.plan.names import child_name, claim_name, pod_name
 from tradingbot_operator.plan.objects import (
     ObjectKey,
     Raw,
-    annotation,
     is_being_deleted,
     label,
     text,
@@ -33,9 +30,9 @@ from tradingbot_operator.plan.objects import (
 )
 from tradingbot_operator.plan.pods import is_answering, newest
 from tradingbot_operator.plan.policies import NOT_READ
-from tradingbot_operator.plan.snapshot import CollectedSessions, gate_of
-from tradingbot_operator.plan.symbols import account_of, accounts_of, live_account_of, symbols_of
-from tradingbot_operator.routing import capital_rivals
+from tradingbot_operator.plan.snapshot import CollectedSessions, gate_of, last_answer
+from tradingbot_operator.plan.symbols import account_of, live_account_of, symbols_of
+from tradingbot_operator.routing import capital_rivals, is_urgent
 from tradingbot_operator.store import ACCOUNT, CLAIM, GATE, JOB, POD, Store
 
 _PRODUCER_KINDS: Final = frozenset({"ConfigMap", "NetworkPolicy", JOB, POD})
@@ -56,7 +53,7 @@ def bot_snapshot(
     account, live = account_of(bot), live_account_of(bot)
     pods = _pods(store, key)
     evidence = _objects(store, store.evidence_about(key))
-    name = child_name(key.name)
+    made, name = _producers(store, key), child_name(key.name)
     return BotSnapshot(
         bot=bot,
         now=now,
@@ -85,7 +82,9 @@ def bot_snapshot(
         evidence=evidence,
         approvals=_objects(store, store.approvals_of(key)),
         attestations=_objects(store, store.attestations_to(key.namespace, gate_of(bot))),
-        producers=_producers(store, key),
+        kill_records=_objects(store, store.kills_of(key)),
+        flattening=tuple(one for one in made if label(one, PRODUCER_LABEL) == FLATTEN),
+        producers=tuple(one for one in made if label(one, PRODUCER_LABEL) != FLATTEN),
         sessions=_sessions(book, bot, pods, evidence),
         reported=_reported(book, pods),
         refusals=refusals,
@@ -100,7 +99,7 @@ def account_snapshot(store: Store, book: ReportBook, key: ObjectKey, account: Ra
         account=account,
         now=now,
         bots=_claimants(store, bots),
-        reports={bot: answer for bot, said in reported.items() if (answer := _answer(said)) is not None},
+        reports={bot: answer for bot, said in reported.items() if (answer := last_answer(said)) is not None},
         pending=any(
             isinstance(reported[bot.name], ReportPending) and any(map(is_answering, _pods(store, bot))) for bot in bots
         ),
@@ -134,14 +133,12 @@ def _target(store: Store, key: ObjectKey) -> Target | None:
     bot, pod = store.get(key), newest(_pods(store, key))
     if bot is None or pod is None or not is_answering(pod):
         return None
-    accounts = (store.get(ObjectKey(ACCOUNT, key.namespace, name)) for name in accounts_of(bot))
     return Target(
         bot=key,
         bot_uid=uid_of(bot),
         pod_uid=uid_of(pod),
         address=text(pod, "status", "podIP"),
-        kill_requested=is_being_deleted(bot)
-        or any(raw is not None and annotation(raw, KILL_ANNOTATION) is not None for raw in (bot, *accounts)),
+        kill_requested=is_being_deleted(bot) or is_urgent(store, key),
     )
 
 
@@ -172,14 +169,6 @@ def _producers(store: Store, bot: ObjectKey) -> tuple[Raw, ...]:
 def _reported(book: ReportBook, pods: tuple[Raw, ...]) -> Reported:
     pod = newest(pods)
     return book.of(uid_of(pod)) if pod is not None else ReportPending()
-
-
-def _answer(reported: Reported) -> ReportAnswer | None:
-    return reported.last_answer if isinstance(reported, ReportFailure) else _if_answer(reported)
-
-
-def _if_answer(reported: Reported) -> ReportAnswer | None:
-    return reported if isinstance(reported, ReportAnswer) else None
 
 
 def _claimants(store: Store, bots: Iterable[ObjectKey]) -> tuple[Raw, ...]:

@@ -35,6 +35,7 @@ GATE = "PromotionGate"
 EVIDENCE = "PromotionEvidence"
 APPROVAL = "Approval"
 ATTESTATION = "Attestation"
+KILL = "KillRecord"
 JOB = "Job"
 POD = "Pod"
 CLAIM = "PersistentVolumeClaim"
@@ -183,6 +184,10 @@ class Store:
         """The Approvals that name the bot."""
         return self._look_up(APPROVAL, (bot.namespace, bot.name))
 
+    def kills_of(self, bot: ObjectKey) -> list[ObjectKey]:
+        """The KillRecords of the bot's name."""
+        return self._look_up(KILL, (bot.namespace, bot.name))
+
     def attestations_to(self, namespace: str, gate: str) -> list[ObjectKey]:
         """The Attestations that name a gate."""
         return self._look_up(ATTESTATION, (namespace, gate))
@@ -260,7 +265,7 @@ def _index_entries(kind: str, raw: Raw) -> Iterator[tuple[str, Any]]:
         if gate := gate_of(raw):
             yield "gate", (namespace, gate)
         return
-    if kind in (EVIDENCE, APPROVAL):
+    if kind in (EVIDENCE, APPROVAL, KILL):
         yield kind, (namespace, text(raw, "spec", "botRef", "name"))
         return
     if kind == ATTESTATION:

@@ -38,6 +38,7 @@ _ALL = (
     Resource("PromotionEvidence", "promotionevidences", VERSION, GROUP),
     Resource("Approval", "approvals", VERSION, GROUP),
     Resource("Attestation", "attestations", VERSION, GROUP),
+    Resource("KillRecord", "killrecords", VERSION, GROUP),
     Resource("ServiceAccount", "serviceaccounts", "v1"),
     Resource("Role", "roles", "v1", "rbac.authorization.k8s.io"),
     Resource("RoleBinding", "rolebindings", "v1", "rbac.authorization.k8s.io"),
@@ -52,7 +53,15 @@ _ALL = (
 
 RESOURCES: Final = MappingProxyType({resource.kind: resource for resource in _ALL})
 
-OWN_KINDS: Final = ("TradingBot", "BrokerAccount", "PromotionGate", "PromotionEvidence", "Approval", "Attestation")
+OWN_KINDS: Final = (
+    "TradingBot",
+    "BrokerAccount",
+    "PromotionGate",
+    "PromotionEvidence",
+    "Approval",
+    "Attestation",
+    "KillRecord",
+)
 """Watched whole; the rest only where it carries our label."""
 
 LOOKED_AT: Final = OWN_KINDS[:3]

@@ -22,6 +22,7 @@ from tradingbot_api import (
     BrokerEnvironment,
     BrokerProvider,
     GrantRef,
+    KillRef,
     Mode,
     RuntimeConfig,
     StorageReclaim,
@@ -48,6 +49,18 @@ from tradingbot_operator.plan.names import (
 )
 from tradingbot_operator.plan.network import network_policy_spec
 from tradingbot_operator.plan.objects import Raw, mapping, name_of, namespace_of, uid_of
+from tradingbot_operator.plan.restricted import (
+    KEYS,
+    NOBODY,
+    NOTICE_KEYS,
+    TOLD,
+    config_mount,
+    config_volumes,
+    container_security,
+    from_secret,
+    pod_security,
+    tmp_mount,
+)
 from tradingbot_operator.plan.snapshot import PlanSettings
 
 Manifest = dict[str, Any]
@@ -62,7 +75,6 @@ _TRADING_API: Final = {
 _DATA_API: Final = "https://data.alpaca.markets"
 _SIMULATOR_CLOCK_POLL_SECONDS: Final = 0.5
 # The simulator's clock may run a thousand times faster than ours.
-_NOBODY: Final = 65532
 # With Python's own writer the config was a tenth of all the time that a new bot took. For odd strings the two differ in
 # their bytes, never in their meaning: an image must not lose libyaml, or every such bot's pod is restarted once.
 _DUMPER: Final = yaml.CSafeDumper if yaml.__with_libyaml__ else yaml.SafeDumper
@@ -121,8 +133,29 @@ class LiveRun:
     where the image was never in a registry. A tag that is moved changes nothing."""
 
 
+@dataclass(frozen=True)
+class KillNotice:
+    """What a bot is told of kills by its config."""
+
+    epoch: int = 0
+    """Number of the last one that was released."""
+    killed: KillRef | None = None
+    """The one in force."""
+    insist: bool = False
+    """Whether a pod that runs well with a config that does not speak of it has to be told, by being restarted."""
+
+
+_NO_KILL: Final = KillNotice()
+
+
 def runtime_config(
-    bot: Bot, account_name: str, account: BrokerAccountSpec, grant: GrantRef | None = None
+    bot: Bot,
+    account_name: str,
+    account: BrokerAccountSpec,
+    grant: GrantRef | None = None,
+    *,
+    epoch: int = 0,
+    killed: KillRef | None = None,
 ) -> RuntimeConfig:
     """The bot's config file: paper, unless it is made under a grant."""
     # Every field that a spec and a config share by name, so that a new one cannot be forgotten here.
@@ -131,6 +164,8 @@ def runtime_config(
         bot=BotIdentity(namespace=namespace_of(bot.raw), name=bot.name, uid=uid_of(bot.raw)),
         mode=Mode.PAPER if grant is None else Mode.LIVE,
         grant=grant,
+        epoch=epoch,
+        killed=killed,
         broker=_endpoint(account_name, account),
         # Whether a bot may run beside its elders is decided before it has a pod.
         account_limits=account.limits.model_copy(update={"max_capital": None}),
@@ -178,6 +213,7 @@ def workload_children(
     replicas: int,
     observed: Raw | None,
     live: LiveRun | None = None,
+    kills: KillNotice = _NO_KILL,
 ) -> tuple[Child, ...]:
     """The config and the pod that runs with it; `account` is the one it trades on, the live one where `live` is."""
     venue = _Venue(
@@ -186,12 +222,31 @@ def workload_children(
         image=bot.spec.image or settings.runtime_image if live is None else live.image,
         live=live,
     )
-    config = config_text(runtime_config(bot, venue.name, account, live.grant if live is not None else None))
+    config = _config(bot, venue, kills, observed)
     return (
         _network_policy(bot, account, settings.operator_namespace),
         _config_map(bot, config),
         _stateful_set(bot, venue, config, replicas, observed),
     )
+
+
+def _config(bot: Bot, venue: "_Venue", kills: KillNotice, observed: Raw | None) -> str:
+    """The config's text. A kill is part of it only where the pod has to be told: a kill must not restart the pod that
+    is carrying it out.
+    """
+    grant = venue.live.grant if venue.live is not None else None
+    config = runtime_config(bot, venue.name, venue.account, grant, epoch=kills.epoch)
+    text = config_text(config)
+    if kills.killed is None:
+        return text
+    runs_with = mapping(observed or {}, "spec", "template", "metadata", "annotations").get(CONFIG_DIGEST_ANNOTATION)
+    if runs_with == _config_digest(text) and not kills.insist:
+        return text
+    return config_text(config.model_copy(update={"killed": kills.killed}))
+
+
+def _config_digest(text: str) -> str:
+    return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
 
 
 @dataclass(frozen=True)
@@ -347,7 +402,7 @@ def _pod_template(bot: Bot, venue: _Venue, config: str) -> Manifest:
     spec = bot.spec
     annotations = {
         **_theirs(spec.pod_annotations, (GROUP,)),
-        CONFIG_DIGEST_ANNOTATION: f"sha256:{hashlib.sha256(config.encode()).hexdigest()}",
+        CONFIG_DIGEST_ANNOTATION: _config_digest(config),
         ACCOUNT_ANNOTATION: venue.name,
         SYMBOLS_ANNOTATION: ",".join(spec.symbols),
     }
@@ -380,19 +435,9 @@ def _pod_spec(bot: Bot, venue: _Venue) -> Manifest:
         "automountServiceAccountToken": True,
         "enableServiceLinks": False,
         "terminationGracePeriodSeconds": 10,
-        "securityContext": {
-            "runAsNonRoot": True,
-            "runAsUser": _NOBODY,
-            "runAsGroup": _NOBODY,
-            "fsGroup": _NOBODY,
-            "fsGroupChangePolicy": "OnRootMismatch",
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
+        "securityContext": {**pod_security(), "fsGroup": NOBODY, "fsGroupChangePolicy": "OnRootMismatch"},
         "containers": [_container(spec, venue)],
-        "volumes": [
-            {"name": "config", "configMap": {"name": child_name(bot.name)}},
-            {"name": "tmp", "emptyDir": {"sizeLimit": "256Mi"}},
-        ],
+        "volumes": config_volumes(child_name(bot.name)),
     }
     optional: Manifest = {
         "nodeSelector": dict(spec.node_selector),
@@ -423,43 +468,27 @@ def _container(spec: TradingBotSpec, venue: _Venue) -> Manifest:
         "env": _environment(venue.account.credentials_secret_ref.name),
         "ports": [{"name": "http", "containerPort": PORT, "protocol": "TCP"}],
         "resources": _resources(spec),
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "capabilities": {"drop": ["ALL"]},
-            "privileged": False,
-            "readOnlyRootFilesystem": True,
-        },
+        "securityContext": container_security(),
         "startupProbe": _probe("/healthz", period_seconds=2, failures=60),
         "livenessProbe": _probe("/healthz", period_seconds=10, failures=6),
         "readinessProbe": _probe("/readyz", period_seconds=5, failures=2),
-        "terminationMessagePath": "/dev/termination-log",
+        "terminationMessagePath": TOLD,
         "terminationMessagePolicy": "File",
         "volumeMounts": [
-            {"name": "config", "mountPath": CONFIG_DIRECTORY, "readOnly": True},
+            config_mount(CONFIG_DIRECTORY),
             {"name": VOLUME, "mountPath": STATE_DIRECTORY},
-            {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108 - an emptyDir of the pod's own
+            tmp_mount(),
         ],
     }
 
 
-_NOTICE_SECRETS: Final = ("WEBHOOK_TOKEN", "SMTP_USERNAME", "SMTP_PASSWORD")
-"""What a bot proves itself with to whoever takes its notices, where the account's Secret has it."""
-
-
 def _environment(secret: str) -> list[Manifest]:
-    def from_secret(name: str) -> Manifest:
-        return {"name": name, "valueFrom": {"secretKeyRef": {"name": secret, "key": name}}}
-
-    def where_it_is(name: str) -> Manifest:
-        return {"name": name, "valueFrom": {"secretKeyRef": {"name": secret, "key": name, "optional": True}}}
-
     def from_pod(name: str, path: str) -> Manifest:
         return {"name": name, "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": path}}}
 
     return [
-        from_secret("APCA_API_KEY_ID"),
-        from_secret("APCA_API_SECRET_KEY"),
-        *(where_it_is(name) for name in _NOTICE_SECRETS),
+        *(from_secret(secret, name) for name in KEYS),
+        *(from_secret(secret, name, optional=True) for name in NOTICE_KEYS),
         from_pod("POD_NAME", "metadata.name"),
         from_pod("POD_UID", "metadata.uid"),
         from_pod("POD_NAMESPACE", "metadata.namespace"),

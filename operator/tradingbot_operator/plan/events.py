@@ -4,12 +4,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from tradingbot_operator.plan.conditions import Verdict, previous_condition
+from tradingbot_operator.plan.kills import KILLED
 from tradingbot_operator.plan.objects import Raw
 from tradingbot_operator.plan.status import Document
 from tradingbot_operator.plan.verdicts import (
     CAPITAL_EXCEEDED,
     DELETING,
-    KILLED,
     PAUSED,
     READY,
     RECONCILED,

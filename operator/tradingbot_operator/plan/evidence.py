@@ -168,5 +168,5 @@ def _common(bot: Bot, about: About) -> dict[str, Any]:
 def _manifest(bot: Bot, what: str, spec: PromotionEvidenceSpec) -> Raw:
     document = spec.model_dump(mode="json", by_alias=True, exclude_none=True)
     content = hashlib.sha256(json.dumps(document, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
-    metadata = owned(bot, _COMPONENT, f"{bot.name}-{what}-{content[:10]}")
+    metadata = owned(bot.raw, _COMPONENT, f"{bot.name}-{what}-{content[:10]}")
     return {"apiVersion": API_VERSION, "kind": KIND, "metadata": metadata, "spec": document}

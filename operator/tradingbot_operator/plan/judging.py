@@ -28,6 +28,7 @@ from tradingbot_api import (
 from tradingbot_api.model import ApiModel
 from tradingbot_api.promotion_status import PromotionStatus, SubjectInput, SubjectStatus
 from tradingbot_operator.plan.conditions import parse_timestamp, previous_condition, timestamp
+from tradingbot_operator.plan.kills import KILLED, kill_request
 from tradingbot_operator.plan.names import CONTAINER
 from tradingbot_operator.plan.objects import (
     Raw,
@@ -36,7 +37,6 @@ from tradingbot_operator.plan.objects import (
     is_being_deleted,
     mapping,
     name_of,
-    number,
     resource_version,
     text,
     uid_of,
@@ -50,7 +50,7 @@ from tradingbot_operator.plan.snapshot import (
     parse_gate_spec,
 )
 from tradingbot_operator.plan.symbols import live_account_of
-from tradingbot_operator.plan.verdicts import KILLED, View, is_killed, kill_request
+from tradingbot_operator.plan.verdicts import View, is_killed
 from tradingbot_operator.promotion.approvals import Approval
 from tradingbot_operator.promotion.evaluate import (
     REVIEW_FROM,
@@ -95,6 +95,8 @@ class Judged:
     """The subject as the status has it, with when each input changed."""
     changed: tuple[str, ...]
     """Inputs that are not what the stored status says."""
+    killed: bool | None
+    """Whether a kill is in force on the bot or on either of its accounts; None while nobody knows."""
     assessment: Assessment
     """Without the single paper sessions, validations, drills and preflights: what they say is in the checklist."""
     approvals: tuple[Approval, ...]
@@ -145,8 +147,7 @@ def judge(snapshot: BotSnapshot, spec: TradingBotSpec | InvalidSpec, view: View)
         gate,
         live_account,
         image=digest_of(image),
-        # Counted by kill records, which this release does not write yet; a kill in force fails NotKilled.
-        kill_epoch=number(snapshot.bot, "status", "kill", "epoch"),
+        kill_epoch=view.latch.highest,
     )
     stored = stored_promotion(snapshot.bot)
     status = _subject_status(subject, image, stored.subject if stored is not None else None, snapshot.now)
@@ -171,6 +172,7 @@ def judge(snapshot: BotSnapshot, spec: TradingBotSpec | InvalidSpec, view: View)
         subject=subject,
         status=status,
         changed=changed_inputs(_inputs(stored.subject), subject.inputs) if stored is not None else (),
+        killed=facts.killed,
         assessment=found.assessment,
         approvals=approvals,
         paper_returns_percent=found.paper_returns_percent,
@@ -415,8 +417,7 @@ def _incidents(view: View, snapshot: BotSnapshot) -> tuple[str, ...] | None:
 
 def _killed(view: View, snapshot: BotSnapshot) -> bool | None:
     """Whether a kill is in force, on the bot or on either of its accounts; None while nobody knows."""
-    asked = any(kill_request(view.bot, account) for account in (snapshot.account, snapshot.live_account))
-    if asked or is_killed(view):
+    if is_killed(view) or kill_request(view.bot, snapshot.account, snapshot.live_account) is not None:
         return True
     if view.fresh is not None:
         return False

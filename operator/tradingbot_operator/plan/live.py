@@ -286,9 +286,7 @@ def _users(judged: Judged) -> tuple[UsedApproval, ...]:
 def _obstacles(snapshot: BotSnapshot, judged: Judged, view: View, used: tuple[UsedApproval, ...]) -> Iterator[Obstacle]:
     """Everything that keeps a grant from being given, what a person can do least about first."""
     found = judged.assessment
-    if is_killed(view) or any(
-        check.name == "NotKilled" and check.finding.observed == "killed" for check in found.checklist
-    ):
+    if is_killed(view) or judged.killed:
         yield Obstacle("Killed", "a kill is in force")
     if found.verdict not in (GateVerdict.GO, GateVerdict.REVIEW):
         yield Obstacle("VerdictNoGo", summary(judged))
@@ -620,7 +618,7 @@ def _ending(snapshot: BotSnapshot, view: View) -> _Ending:
     asked = _asked(view, report)
     has_seen = report is not None and (report.withdrawal is not None or report.kill is not None)
     withdrawal = report.withdrawal if report is not None else None
-    if has_seen and are_confirmed(asked, kill_in_force(view), withdrawal):
+    if (has_seen or _is_killed_for_good(view)) and are_confirmed(asked, kill_in_force(view), withdrawal):
         return _Ending(false(WITHDRAWING, "Confirmed", _confirmed(asked)), is_over=True)
     if not pods and not _comes_again(stateful_set):
         why = f"there is no live pod that could do what onDelete asks, and none will come; {left_behind(view)}"
@@ -631,11 +629,19 @@ def _ending(snapshot: BotSnapshot, view: View) -> _Ending:
         return _Ending(undecided(WITHDRAWING, cause.reason, cause.message))
     began = _waiting_since(snapshot.bot)
     left = (began + WITHDRAWAL_LIMIT - snapshot.now) if began is not None else WITHDRAWAL_LIMIT
-    if left <= timedelta(0):
+    if left <= timedelta(0) and not view.kill_goes_on:
         minutes = f"{WITHDRAWAL_LIMIT.total_seconds() / 60:.0f} min"
         why = f"not confirmed within {minutes} ({cause.reason}: {cause.message}); {left_behind(view)}"
         return _Ending(false(WITHDRAWING, "NotConfirmed", why), is_over=True, is_warning=True)
-    return _Ending(true(WITHDRAWING, cause.reason, cause.message), again_after_seconds=left.total_seconds())
+    # A kill is carried out however long it takes, with the live keys that it takes; nothing is opened meanwhile.
+    again = left.total_seconds() if left > timedelta(0) else None
+    return _Ending(true(WITHDRAWING, cause.reason, cause.message), again_after_seconds=again)
+
+
+def _is_killed_for_good(view: View) -> bool:
+    """Whether a kill on the live account is done, by whomever: the pod may never have told of it."""
+    kill = view.latch.kill
+    return kill is not None and kill.is_done and kill.spec.mode is Mode.LIVE
 
 
 def _report_of_the_live_pod(view: View) -> RuntimeReport | None:

@@ -18,6 +18,7 @@ from tradingbot_operator.plan.checklist import promotion_status, verdict_notes
 from tradingbot_operator.plan.children import (
     Bot,
     Child,
+    KillNotice,
     LiveRun,
     identity_children,
     workload_children,
@@ -26,12 +27,14 @@ from tradingbot_operator.plan.conditions import Verdict, parse_timestamp
 from tradingbot_operator.plan.deletion import Release, about_bot, decide, is_held
 from tradingbot_operator.plan.events import EventNote, condition_events
 from tradingbot_operator.plan.judging import Judged, Unjudged, judge, wanted_image
+from tradingbot_operator.plan.killing import Killing, KillWrite, killing
 from tradingbot_operator.plan.live import (
     Passage,
     Phase,
     effective_mode,
     is_live_workload,
     live_awaited,
+    live_pods_of,
     passage,
     run_as_granted,
     trades_live,
@@ -80,6 +83,10 @@ class Plan:
 
     hold: bool = False
     """Put our finalizer on the bot, before anything that could trade is made."""
+    kill: KillWrite | None = None
+    """The KillRecord to write, before anything else."""
+    flatten: tuple[Raw, ...] = ()
+    """NetworkPolicy and Job that carry out a kill, to create in this order; one that is there already is as good."""
     remove: tuple[Raw, ...] = ()
     """Children of a namesake that is no more, to be removed by their uid."""
     grow: ClaimGrowth | None = None
@@ -118,16 +125,15 @@ def plan_bot(snapshot: BotSnapshot) -> Plan:
     if is_being_deleted(bot):
         return _deletion(snapshot) if is_held(bot) else Plan()
     spec = parse_bot_spec(bot)
-    unhindered = View(
-        bot, _trading_account(snapshot), snapshot.now, None, snapshot.reported, policies=snapshot.policies
-    )
+    kills = _kills(snapshot)
+    unhindered = _view(snapshot, kills)
     judged = judge(snapshot, spec, unhindered)
     way = passage(snapshot, judged, unhindered)
     production = _production(snapshot, judged, way)
     conflicts = _conflicts(snapshot) if way.phase is Phase.PAPER else ()
     lacking = _shortage(snapshot) if way.phase is Phase.PAPER else None
     awaited = () if conflicts or lacking else _awaited(snapshot, way.phase)
-    workload = _workload(snapshot, spec, way, conflicts, awaited, lacking)
+    workload = _workload(snapshot, spec, way, kills.notice, conflicts, awaited, lacking)
     children, foreign = _without_foreign(snapshot, _identity(snapshot, spec, way) + workload.children)
     view = replace(
         unhindered,
@@ -145,19 +151,46 @@ def plan_bot(snapshot: BotSnapshot) -> Plan:
     )
     return Plan(
         hold=not is_held(bot) and _has_workload(snapshot, children),
+        kill=kills.write,
+        flatten=kills.flatten.make,
         remove=orphans((snapshot.children or {}).values(), bot),
         grow=None if isinstance(spec, InvalidSpec) else claim_growth(spec, snapshot.claim),
         apply=children,
         stop=_running(snapshot) if workload.stop else (),
         record=production.record,
         produce=production.produce,
-        discard=production.discard,
+        discard=(*production.discard, *kills.flatten.discard, *kills.discard),
         confirm=way.confirm,
         status=status,
-        events=(*condition_events(bot, status), *verdict_notes(bot, promotion, snapshot.now), *way.notes),
+        events=(*condition_events(bot, status), *verdict_notes(bot, promotion, snapshot.now), *way.notes, *kills.notes),
         again_after_seconds=_soonest(
-            _look_again(snapshot, foreign), production.again_after_seconds, way.again_after_seconds
+            _look_again(snapshot, foreign),
+            production.again_after_seconds,
+            way.again_after_seconds,
+            kills.again_after_seconds,
         ),
+    )
+
+
+def _kills(snapshot: BotSnapshot) -> Killing:
+    is_live = trades_live(snapshot) or bool(live_pods_of(snapshot))
+    conflicts = () if is_live else _conflicts(snapshot)
+    return killing(snapshot, _trading_account(snapshot), is_live=is_live, conflicts=conflicts)
+
+
+def _view(snapshot: BotSnapshot, kills: Killing) -> View:
+    """Of the account that the bot trades on, with nothing in its way."""
+    return View(
+        bot=snapshot.bot,
+        account=_trading_account(snapshot),
+        now=snapshot.now,
+        obstacle=None,
+        reported=snapshot.reported,
+        policies=snapshot.policies,
+        latch=kills.latch,
+        kill_waits_for=kills.waits_for,
+        kill_goes_on=kills.goes_on,
+        release_waits_for=kills.release_waits_for,
     )
 
 
@@ -200,38 +233,33 @@ def _trading_account(snapshot: BotSnapshot) -> Raw | None:
 
 def _deletion(snapshot: BotSnapshot) -> Plan:
     """What a bot that is being deleted and held still needs: that the pod which cancels keeps running."""
-    bot = snapshot.bot
-    view = View(
-        bot=bot,
-        account=_trading_account(snapshot),
-        now=snapshot.now,
-        obstacle=None,
-        reported=snapshot.reported,
-        policies=snapshot.policies,
-    )
+    bot, kills = snapshot.bot, _kills(snapshot)
+    view = _view(snapshot, kills)
     decision = decide(view, snapshot.child("StatefulSet"), newest(snapshot.pods), snapshot.claim)
     if isinstance(decision, Release):
         notes = () if decision.note is None else (decision.note,)
         warnings = tuple(about_bot(bot, note) for note in notes if note.warning)
-        return Plan(release=True, events=notes, account_events=warnings)
+        return Plan(kill=kills.write, release=True, events=notes, account_events=warnings)
     spec = parse_bot_spec(bot)
     # Nothing is judged any more: a grant stays as it is, so that the pod ends by the deletion and by nothing else.
     image = text(bot, "status", "image") or _image(snapshot, spec, None)
     status = bot_status(replace(view, deleting=decision.cause), image)
     return Plan(
-        apply=_kept_running(snapshot, spec),
+        kill=kills.write,
+        flatten=kills.flatten.make,
+        apply=_kept_running(snapshot, spec, kills),
+        discard=kills.flatten.discard,
         status=status,
         events=condition_events(bot, status),
-        again_after_seconds=decision.at_most_seconds,
+        again_after_seconds=_soonest(decision.at_most_seconds, kills.again_after_seconds),
     )
 
 
-def _kept_running(snapshot: BotSnapshot, spec: TradingBotSpec | InvalidSpec) -> tuple[Child, ...]:
+def _kept_running(snapshot: BotSnapshot, spec: TradingBotSpec | InvalidSpec, kills: Killing) -> tuple[Child, ...]:
     """The config and the pod as the spec asks, where both are there: somebody may have changed onDelete just before."""
     live = None
     if is_live_workload(snapshot.child("StatefulSet")):
-        view = View(snapshot.bot, snapshot.live_account, snapshot.now, None, snapshot.reported)
-        live = run_as_granted(snapshot, judge(snapshot, spec, view))
+        live = run_as_granted(snapshot, judge(snapshot, spec, _view(snapshot, kills)))
         if live is None:
             # Not what was approved any more: the pod that runs does what it was started with, and nothing else.
             return ()
@@ -245,6 +273,7 @@ def _kept_running(snapshot: BotSnapshot, spec: TradingBotSpec | InvalidSpec) -> 
         replicas=1,
         observed=snapshot.child("StatefulSet"),
         live=live,
+        kills=kills.notice,
     )
     ours, _ = _without_foreign(snapshot, children)
     there = ((child, snapshot.child(child.kind)) for child in ours)
@@ -325,6 +354,7 @@ def _workload(
     snapshot: BotSnapshot,
     spec: TradingBotSpec | InvalidSpec,
     way: Passage,
+    notice: KillNotice,
     conflicts: tuple[Overlap, ...],
     awaited: tuple[Overlap, ...],
     lacking: str | None,
@@ -350,6 +380,7 @@ def _workload(
         replicas=0 if conflicts or awaited or lacking else 1,
         observed=snapshot.child("StatefulSet"),
         live=way.run,
+        kills=notice,
     )
     return _Workload(children=children, obstacle=conflict or _shortage_cause(lacking) or _awaited_cause(awaited))
 

@@ -28,6 +28,17 @@ from tradingbot_operator.plan.children import Bot, config_text, runtime_config
 from tradingbot_operator.plan.names import CONFIG_DIRECTORY, CONFIG_FILE, labels
 from tradingbot_operator.plan.network import network_policy_spec
 from tradingbot_operator.plan.objects import Raw, annotation, controller_uid, mapping, name_of, namespace_of, uid_of
+from tradingbot_operator.plan.restricted import (
+    KEYS,
+    NOTICE_KEYS,
+    TOLD,
+    config_mount,
+    config_volumes,
+    container_security,
+    from_secret,
+    pod_security,
+    tmp_mount,
+)
 from tradingbot_operator.plan.snapshot import PlanSettings
 
 Manifest = dict[str, Any]
@@ -50,9 +61,7 @@ _NAME: Final = "tradingbot-producer"
 """Not the name of a bot's pods: neither its Service nor its StatefulSet may take a producer's pod for the bot's."""
 _JOB_NAME_LABEL: Final = "batch.kubernetes.io/job-name"
 """The Job controller puts it on the pods it makes."""
-_NOBODY: Final = 65532
 _RESOURCES: Final = {"requests": {"cpu": "50m", "memory": "192Mi"}, "limits": {"memory": "512Mi"}}
-_TOLD: Final = "/dev/termination-log"
 _FILLED_IN: Final = frozenset({"dnsPolicy", "schedulerName", "defaultMode", "apiVersion"})
 """What the API server adds to a pod template."""
 
@@ -183,22 +192,22 @@ def is_as_made(stored: Raw, manifest: Raw) -> bool:
     return all(stored.get(part) == manifest[part] for part in ("spec", "data", "immutable") if part in manifest)
 
 
-def owned(bot: Bot, component: str, name: str, *, extra: Mapping[str, str] | None = None) -> Manifest:
+def owned(bot: Raw, component: str, name: str, *, extra: Mapping[str, str] | None = None) -> Manifest:
     """The metadata of an object that belongs to a bot and is not one of its children."""
     owner = {
         "apiVersion": API_VERSION,
         "kind": "TradingBot",
-        "name": bot.name,
-        "uid": uid_of(bot.raw),
+        "name": name_of(bot),
+        "uid": uid_of(bot),
         "controller": True,
         # Nothing that is written about a bot may keep it from going.
         "blockOwnerDeletion": False,
     }
     return {
         "name": name,
-        "namespace": namespace_of(bot.raw),
-        "labels": _labels(bot, component) | dict(extra or {}),
-        "annotations": {BOT_UID_ANNOTATION: uid_of(bot.raw)},
+        "namespace": namespace_of(bot),
+        "labels": _labels(name_of(bot), component) | dict(extra or {}),
+        "annotations": {BOT_UID_ANNOTATION: uid_of(bot)},
         "ownerReferences": [owner],
     }
 
@@ -212,14 +221,14 @@ def _order(
     config_map = {
         "apiVersion": "v1",
         "kind": "ConfigMap",
-        "metadata": owned(bot, about.kind, name, extra=marks),
+        "metadata": owned(bot.raw, about.kind, name, extra=marks),
         "data": dict(data),
         "immutable": True,
     }
     network_policy = {
         "apiVersion": "networking.k8s.io/v1",
         "kind": "NetworkPolicy",
-        "metadata": owned(bot, about.kind, name, extra=marks),
+        "metadata": owned(bot.raw, about.kind, name, extra=marks),
         "spec": {
             **network_policy_spec(bot.name, bot.spec, account, settings.operator_namespace),
             "podSelector": {"matchLabels": {_JOB_NAME_LABEL: name}},
@@ -233,7 +242,7 @@ def _order(
     job = {
         "apiVersion": "batch/v1",
         "kind": "Job",
-        "metadata": owned(bot, about.kind, name, extra=marks),
+        "metadata": owned(bot.raw, about.kind, name, extra=marks),
         "spec": {
             "parallelism": 1,
             "completions": 1,
@@ -243,7 +252,7 @@ def _order(
             "ttlSecondsAfterFinished": KEPT_SECONDS,
             "template": {
                 "metadata": {
-                    "labels": _labels(bot, about.kind) | marks,
+                    "labels": _labels(bot.name, about.kind) | marks,
                     "annotations": {
                         BOT_UID_ANNOTATION: uid_of(bot.raw),
                         CONTENT_ANNOTATION: content,
@@ -281,12 +290,7 @@ def _pod_spec(
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "terminationGracePeriodSeconds": 10,
-        "securityContext": {
-            "runAsNonRoot": True,
-            "runAsUser": _NOBODY,
-            "runAsGroup": _NOBODY,
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
+        "securityContext": pod_security(),
         "containers": [
             {
                 "name": CONTAINER,
@@ -295,29 +299,17 @@ def _pod_spec(
                 "command": ["tradingbot"],
                 "args": arguments,
                 "env": [
-                    _from_secret(secret, "APCA_API_KEY_ID"),
-                    _from_secret(secret, "APCA_API_SECRET_KEY"),
-                    *(_from_secret(secret, one, optional=True) for one in _notice_secrets(arguments)),
+                    *(from_secret(secret, one) for one in KEYS),
+                    *(from_secret(secret, one, optional=True) for one in _notice_secrets(arguments)),
                 ],
                 "resources": _RESOURCES,
-                "securityContext": {
-                    "allowPrivilegeEscalation": False,
-                    "capabilities": {"drop": ["ALL"]},
-                    "privileged": False,
-                    "readOnlyRootFilesystem": True,
-                },
-                "terminationMessagePath": _TOLD,
+                "securityContext": container_security(),
+                "terminationMessagePath": TOLD,
                 "terminationMessagePolicy": "File",
-                "volumeMounts": [
-                    {"name": "config", "mountPath": CONFIG_DIRECTORY, "readOnly": True},
-                    {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108 - an emptyDir of the pod's own
-                ],
+                "volumeMounts": [config_mount(CONFIG_DIRECTORY), tmp_mount()],
             }
         ],
-        "volumes": [
-            {"name": "config", "configMap": {"name": name}},
-            {"name": "tmp", "emptyDir": {"sizeLimit": "256Mi"}},
-        ],
+        "volumes": config_volumes(name),
     }
     optional: Manifest = {
         "nodeSelector": dict(spec.node_selector),
@@ -329,16 +321,11 @@ def _pod_spec(
 
 def _notice_secrets(arguments: Sequence[str]) -> tuple[str, ...]:
     # A preflight delivers a test notice, as the bot would.
-    return ("WEBHOOK_TOKEN", "SMTP_USERNAME", "SMTP_PASSWORD") if arguments[0] == PREFLIGHT else ()
+    return NOTICE_KEYS if arguments[0] == PREFLIGHT else ()
 
 
-def _from_secret(secret: str, name: str, *, optional: bool = False) -> Manifest:
-    reference = {"name": secret, "key": name} | ({"optional": True} if optional else {})
-    return {"name": name, "valueFrom": {"secretKeyRef": reference}}
-
-
-def _labels(bot: Bot, component: str) -> dict[str, str]:
-    return labels(bot.name, component) | {"app.kubernetes.io/name": _NAME}
+def _labels(bot: str, component: str) -> dict[str, str]:
+    return labels(bot, component) | {"app.kubernetes.io/name": _NAME}
 
 
 def _canonical(about: About) -> str:

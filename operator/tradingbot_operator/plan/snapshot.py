@@ -59,6 +59,12 @@ class ReportPending:
 Reported = ReportAnswer | ReportFailure | ReportPending
 
 
+def last_answer(reported: Reported) -> ReportAnswer | None:
+    """The last usable answer, however old."""
+    last = reported.last_answer if isinstance(reported, ReportFailure) else reported
+    return last if isinstance(last, ReportAnswer) else None
+
+
 @dataclass(frozen=True)
 class CollectedSessions:
     """The closed sessions that a pod gave at `/sessions`, as they came."""
@@ -125,6 +131,10 @@ class BotSnapshot:
     """Every Approval that names it."""
     attestations: tuple[Raw, ...] = ()
     """Every Attestation to the gate it names."""
+    kill_records: tuple[Raw, ...] = ()
+    """Every KillRecord of its name, of former bots of that name as well."""
+    flattening: tuple[Raw, ...] = ()
+    """Flatten Jobs of ours that carry out a kill, their NetworkPolicies and their pods."""
     producers: tuple[Raw, ...] = ()
     """Jobs of ours that make evidence about it, the ConfigMaps they read, and their pods."""
     sessions: CollectedSessions | None = None

@@ -6,7 +6,7 @@ Must never claim what nobody confirmed: a kill is done when the broker said so t
 from dataclasses import dataclass
 from datetime import datetime
 
-from tradingbot_api import KILL_ANNOTATION, PAUSE_ANNOTATION, KillReport, Mode, RuntimeReport, TradingState
+from tradingbot_api import PAUSE_ANNOTATION, KillRecordStatus, KillReport, Mode, RuntimeReport, TradingState
 from tradingbot_operator.plan.conditions import (
     Verdict,
     false,
@@ -15,7 +15,8 @@ from tradingbot_operator.plan.conditions import (
     true,
     unknown,
 )
-from tradingbot_operator.plan.objects import Raw, annotation, mapping, name_of, text
+from tradingbot_operator.plan.kills import KILLED, NO_KILL, Latch
+from tradingbot_operator.plan.objects import Raw, annotation, mapping, text
 from tradingbot_operator.plan.pods import Cause
 from tradingbot_operator.plan.policies import NOT_READ
 from tradingbot_operator.plan.snapshot import (
@@ -24,13 +25,13 @@ from tradingbot_operator.plan.snapshot import (
     Reported,
     ReportFailure,
     ReportPending,
+    last_answer,
 )
 from tradingbot_operator.plan.symbols import Overlap
 
 READY = "Ready"
 RECONCILED = "Reconciled"
 LIVE_AUTHORIZED = "LiveAuthorized"
-KILLED = "Killed"
 PAUSED = "Paused"
 SYMBOL_CONFLICT = "SymbolConflict"
 CAPITAL_EXCEEDED = "CapitalExceeded"
@@ -61,16 +62,22 @@ class View:
     """What the account's capital lacks for this bot; empty where it has room, None where it has no limit."""
     deleting: Cause | None = None
     """What a deletion waits for; None while the bot is not being deleted."""
+    latch: Latch = NO_KILL
+    """The kill in force, if any."""
+    kill_waits_for: str = ""
+    """What a kill that is not done waits for, where more is known than that the bot has not confirmed it."""
+    kill_goes_on: bool = False
+    """Whether somebody is carrying a kill out, or will: the bot's pod, or a Job."""
+    release_waits_for: str = ""
+    """What a release that was asked for waits for."""
     mode: Mode | None = None
     """What the bot is: what a pod of the other mode says is of another account. None where that does not matter."""
 
     @property
     def answer(self) -> ReportAnswer | None:
         """The last answer of the bot's pod, however old."""
-        last = self.reported.last_answer if isinstance(self.reported, ReportFailure) else self.reported
-        if not isinstance(last, ReportAnswer) or self.mode not in (None, last.report.mode):
-            return None
-        return last
+        last = last_answer(self.reported)
+        return last if last is not None and self.mode in (None, last.report.mode) else None
 
     @property
     def stored_figures_hold(self) -> bool:
@@ -92,81 +99,44 @@ class View:
         return self.obstacle is None and isinstance(self.reported, ReportPending)
 
 
-@dataclass(frozen=True)
-class KillRequest:
-    """The annotation: where it is, and its value."""
-
-    scope: str
-    name: str
-    reason: str
-
-    def __str__(self) -> str:
-        why = f': "{self.reason}"' if self.reason else ""
-        return f"kill requested on {self.scope} {self.name}{why}"
-
-
-def kill_request(bot: Raw, account: Raw | None) -> KillRequest | None:
-    """The kill annotation on the bot or on its account; its presence counts, whatever its value."""
-    for scope, raw in (("TradingBot", bot), ("BrokerAccount", account)):
-        reason = annotation(raw, KILL_ANNOTATION) if raw is not None else None
-        if raw is not None and reason is not None:
-            return KillRequest(scope, name_of(raw), reason[:512])
-    return None
-
-
 def is_killed(view: View) -> bool:
-    """Whether a kill is in force: asked for, latched in the bot, or never seen released."""
-    if kill_request(view.bot, view.account) is not None:
-        return True
-    if text(view.bot, "status", "demotion", "reason") == "Killed":
-        # The latch is on the live volume, of which the paper pod knows nothing.
-        return True
-    if view.fresh is not None:
-        return view.fresh.kill is not None
-    # Nobody fresh to ask: a kill that was in force stays in force.
-    before = previous_condition(view.bot, KILLED)
-    latched = view.answer is not None and view.answer.report.kill is not None
-    return latched or (before is not None and before.status.value == "True")
+    """Whether a kill is in force."""
+    return view.latch.kill is not None
 
 
 def kill_in_force(view: View) -> KillReport | None:
-    """How far the kill is, as the bot last said; None where none is in force or none was confirmed."""
-    if not is_killed(view):
-        return None
-    if view.answer is not None and view.answer.report.kill is not None:
-        return view.answer.report.kill
-    stored = mapping(view.bot, "status", "kill")
-    return KillReport.model_validate(stored) if text(stored, "observedAt") else None
+    """How far the kill is, as the broker confirmed it; None where none is in force."""
+    return view.latch.kill.report if view.latch.kill is not None else None
 
 
 def killed(view: View) -> Verdict:
-    """Killed: whether a kill is in force, and how far it is as the broker confirmed."""
-    if not is_killed(view):
-        return false(KILLED, "NoKill")
-    request, kill = kill_request(view.bot, view.account), kill_in_force(view)
-    if request is not None:
-        head = str(request)
-    else:
-        why = f': "{kill.reason}"' if kill is not None and kill.reason else ""
-        head = f"killed{why}; the annotation is gone, the kill stays until the bot says it is released"
-    reason, progress = _kill_progress(kill)
-    if view.fresh is None and reason == "KillRequested":
+    """Killed: whether a kill is in force, how far it is as the broker confirmed, and how it ends."""
+    kill = view.latch.kill
+    if kill is None:
+        return false(KILLED, "Released" if view.latch.last_release else "NoKill", view.latch.last_release)
+    why = f': "{kill.spec.reason}"' if kill.spec.reason else ""
+    head = str(view.latch.request) if view.latch.request is not None else f"killed{why}; the annotation is gone"
+    reason, progress = _kill_progress(kill.status)
+    if not kill.is_done and view.kill_waits_for:
+        progress = f"{progress}; {view.kill_waits_for}"
+    elif view.fresh is None and reason == "KillRequested":
         cause = view.obstacle or no_report(view)
         progress = f"nobody has confirmed it: {cause.reason}: {cause.message}"
-    return true(KILLED, reason, f"{head}; {progress}")
+    way_out = view.release_waits_for or f"an Approval (ReleaseKill, killEpoch {kill.spec.epoch}) releases it"
+    return true(KILLED, reason, f"{head}; {progress}; {way_out}")
 
 
-def _kill_progress(kill: KillReport | None) -> tuple[str, str]:
-    if kill is None:
-        return "KillRequested", "waiting for the bot to confirm"
+def _kill_progress(kill: KillRecordStatus) -> tuple[str, str]:
     if kill.flat_at is not None:
         return "Flat", f"orders cancelled and positions closed, confirmed by the broker at {kill.flat_at}"
     if kill.orders_cancelled_at is not None:
         left = f"; {kill.open_positions} positions are held" if kill.open_positions else ""
         confirmed = f"no order is open, confirmed by the broker at {kill.orders_cancelled_at}"
         return "OrdersCancelled", f"{confirmed}{left}"
+    if kill.acknowledged_at is None:
+        return "KillRequested", "waiting for the bot to confirm"
     left = f", {kill.open_orders} orders are still open" if kill.open_orders is not None else ""
-    return "KillRequested", f"the bot stopped opening exposure at {kill.observed_at}{left}"
+    return "KillRequested", f"the bot stopped opening exposure at {kill.acknowledged_at}{left}"
 
 
 def paused(view: View) -> Verdict:

@@ -191,7 +191,9 @@ def test_a_changed_config_is_a_changed_pod_template_and_nothing_else_is() -> Non
 
     assert digest(a_bot(capital="10001")) != digest(a_bot())
     assert digest(a_bot(paused=True)) == digest(a_bot())
-    assert digest(a_bot(annotations={"tradingbots.dev/kill": "now"})) == digest(a_bot())
+    runs = {"StatefulSet": child(plan(a_bot()), "StatefulSet")}
+    killed = child(plan(a_bot(annotations={"tradingbots.dev/kill": "now"}), children=runs), "StatefulSet")
+    assert killed["spec"]["template"] == runs["StatefulSet"]["spec"]["template"]
     assert digest(a_bot(storage={"size": "5Gi", "reclaim": "Delete"})) == digest(a_bot())
     live = a_bot(mode="live", gateRef={"name": "g"}, accounts={"paper": "sim", "live": "real"})
     assert digest(live) == digest(a_bot())

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from tradingbot_operator.plan import ReportFailure, ReportPending
+from tradingbot_operator.plan.conditions import timestamp
 from unit.operator.world import NOW, a_bot, an_account, answered, condition, kinds, plan, said
 
 KILL = {"tradingbots.dev/kill": "earnings leak"}
@@ -46,8 +47,8 @@ def test_progress_is_what_the_broker_confirmed(kill: Any, reason: str, words: st
     assert said(planned, "Killed") == ("True", reason)
     assert words in condition(planned, "Killed")["message"]
     assert "earnings leak" in condition(planned, "Killed")["message"]
-    stored = (planned.status or {}).get("kill")
-    assert (stored is None) == (kill is None)
+    stored = (planned.status or {})["kill"]
+    assert (stored["epoch"], stored["observedAt"]) == (1, SEEN["observedAt"] if kill else timestamp(NOW))
 
 
 def test_the_latch_outlives_the_annotation() -> None:
@@ -56,7 +57,7 @@ def test_the_latch_outlives_the_annotation() -> None:
     assert "the annotation is gone" in condition(planned, "Killed")["message"]
 
 
-def test_only_a_bot_that_answers_can_end_a_kill() -> None:
+def test_no_bot_ends_a_kill() -> None:
     killed = plan(a_bot(annotations=KILL), reported=answered(kill=CANCELLED)).status
     silent = plan(a_bot(status=killed), reported=ReportPending())
     assert said(silent, "Killed") == ("True", "OrdersCancelled")
@@ -64,9 +65,8 @@ def test_only_a_bot_that_answers_can_end_a_kill() -> None:
     assert said(plan(a_bot(status=killed), pods=()), "Killed") == ("True", "OrdersCancelled")
     stale = plan(a_bot(status=killed), reported=answered(seconds_ago=300, kill=None))
     assert said(stale, "Killed") == ("True", "OrdersCancelled")
-    released = plan(a_bot(status=killed), reported=answered(kill=None))
-    assert said(released, "Killed") == ("False", "NoKill")
-    assert "kill" not in (released.status or {})
+    forgetful = plan(a_bot(status=killed), reported=answered(kill=None))
+    assert said(forgetful, "Killed") == ("True", "OrdersCancelled")
 
 
 @pytest.mark.parametrize(
