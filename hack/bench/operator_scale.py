@@ -31,6 +31,8 @@ _CALM_SECONDS = 3.0
 _BOTS = "apis/tradingbots.dev/v1alpha1"
 _BOTS_SIDE = "bots"
 _DEPLOYMENTS_SIDE = "deployments"
+_SHIPPED_SIDE = "shipped"
+"""Of kube-controller-manager with the limits that it has where nobody sets any."""
 _CHILDREN = (
     "api/v1/serviceaccounts",
     "apis/rbac.authorization.k8s.io/v1/roles",
@@ -112,13 +114,13 @@ def _account_of(number: int) -> str:
     return f"account-{number // NAMESPACES // BOTS_OF_AN_ACCOUNT:03}"
 
 
-def _deployment(number: int) -> Json:
+def _deployment(side: str, number: int) -> Json:
     labels = {"app": f"web-{number:05}"}
     container = {"name": "web", "image": "web:bench", "ports": [{"containerPort": 8080}]}
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
-        "metadata": {"name": f"web-{number:05}", "namespace": _namespace_of(_DEPLOYMENTS_SIDE, number)},
+        "metadata": {"name": f"web-{number:05}", "namespace": _namespace_of(side, number)},
         "spec": {
             "replicas": 1,
             "selector": {"matchLabels": labels},
@@ -238,13 +240,13 @@ def _calm_writes(api: ApiServer) -> Counter[str]:
         before = now
 
 
-def kubernetes_side(plane: ControlPlane) -> Convergence:
+def kubernetes_side(plane: ControlPlane, side: str = _DEPLOYMENTS_SIDE) -> Convergence:
     """kube-controller-manager's two controllers, from empty to every ReplicaSet and Pod."""
-    _make_namespaces(plane.api, _DEPLOYMENTS_SIDE)
-    made = ("apis/apps/v1/deployments", [_deployment(number) for number in range(MANY)], _has_replica)
-    with plane.controller_manager(DEPLOYMENT_CONTROLLERS) as running:
-        found = converge(plane.api, running, _DEPLOYMENTS_SIDE, made, "api/v1/pods")
-    _expect(plane.api, "apis/apps/v1/replicasets", _DEPLOYMENTS_SIDE, MANY)
+    _make_namespaces(plane.api, side)
+    made = ("apis/apps/v1/deployments", [_deployment(side, number) for number in range(MANY)], _has_replica)
+    with plane.controller_manager(DEPLOYMENT_CONTROLLERS, throttled=side == _SHIPPED_SIDE) as running:
+        found = converge(plane.api, running, side, made, "api/v1/pods")
+    _expect(plane.api, "apis/apps/v1/replicasets", side, MANY)
     return found
 
 
@@ -334,6 +336,7 @@ def _difference(after: Counter[str], before: Counter[str]) -> float:
 def run(scale: Scale) -> Iterator[Measurement]:
     """Each pair on a control plane of its own; who begins changes."""
     kubernetes: list[Convergence] = []
+    shipped: list[Convergence] = []
     operators: list[Convergence] = []
     afterwards: list[Measurement] = []
     pairs = scale.repeats if scale.full else min(scale.repeats, QUICK_PAIRS)
@@ -345,11 +348,20 @@ def run(scale: Scale) -> Iterator[Measurement]:
             operators.append(operators_side(plane, then))
             if pair % 2 == 1:
                 kubernetes.append(kubernetes_side(plane))
+            if pair == 0:
+                shipped.append(kubernetes_side(plane, _SHIPPED_SIDE))
             afterwards += then.found if then is not None else []
 
     def figure(what: str, unit: str, value: Callable[[Convergence], float]) -> Measurement:
-        beside = f"kube-controller-manager, {MANY:,} Deployments"
+        beside = f"kube-controller-manager without limits, {MANY:,} Deployments"
         return Measurement(what, unit, tuple(map(value, operators)), beside, tuple(map(value, kubernetes)))
+
+    def as_shipped(what: str, value: Callable[[Convergence], float]) -> Measurement:
+        beside = f"kube-controller-manager as it is shipped, {MANY:,} Deployments"
+        return Measurement(what, "s", tuple(map(value, operators)), beside, tuple(map(value, shipped)))
+
+    yield as_shipped(f"{MANY:,} bots, to the last child, both as shipped", lambda one: one.children_seconds)
+    yield as_shipped(f"{MANY:,} bots, to the last status, both as shipped", lambda one: one.status_seconds)
 
     yield figure(f"{MANY:,} bots, to the last child", "s", lambda one: one.children_seconds)
     yield figure(f"{MANY:,} bots, to the last status", "s", lambda one: one.status_seconds)
