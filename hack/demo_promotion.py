@@ -22,7 +22,6 @@ from tradingbot_api import (
     ApprovalAction,
     CheckState,
     Condition,
-    GateVerdict,
     Mode,
     PromotionStatus,
     TradingBotStatus,
@@ -34,7 +33,6 @@ SESSIONS_SECONDS = 900
 GRANT_SECONDS = 180
 KILL_SECONDS = 120
 WITHDRAWAL_SECONDS = 120
-_APPROVABLE = (GateVerdict.GO, GateVerdict.REVIEW)
 _REASON = "It traded thirty sessions on paper as its shadow did; I have looked at every line of the checklist."
 
 Json = dict[str, Any]
@@ -74,7 +72,7 @@ class Sight:
     @property
     def is_approvable(self) -> bool:
         """Whether the verdict is one that a person may approve."""
-        return self.promotion is not None and self.promotion.verdict in _APPROVABLE
+        return self.promotion is not None and self.promotion.verdict.is_approvable
 
     @property
     def has_traded(self) -> bool:

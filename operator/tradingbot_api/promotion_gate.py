@@ -165,6 +165,11 @@ class GateVerdict(StrEnum):
     NO_GO = "NO-GO"
     PENDING = "Pending"
 
+    @property
+    def is_approvable(self) -> bool:
+        """Whether a person may approve it."""
+        return self in (GateVerdict.GO, GateVerdict.REVIEW)
+
 
 class GatedBot(ObservedModel):
     """What the gate says of one bot that names it."""

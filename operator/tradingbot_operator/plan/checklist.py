@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from tradingbot_api import BrokerProvider, CheckKind, GateVerdict
 from tradingbot_api.group import API_VERSION
-from tradingbot_api.promotion_status import ChecklistEntry, Named, PromotionStatus, UsedApproval
+from tradingbot_api.promotion_status import ChecklistEntry, Named, PromotionStatus
 from tradingbot_operator.plan.conditions import parse_timestamp, timestamp
 from tradingbot_operator.plan.events import EventNote
 from tradingbot_operator.plan.judging import Judged, Unjudged, stored_promotion
@@ -50,10 +50,7 @@ def promotion_status(
         subject=judged.status,
         blockers=[name[:128] for name in found.blockers],
         checklist=_checklist(judged, stored, timestamp(view.now)),
-        approvals=[
-            UsedApproval(name=one.name, uid=one.uid, approver=one.spec.approver)
-            for one in found.standing.approvals[:_LISTED]
-        ],
+        approvals=[one.used for one in found.standing.approvals[:_LISTED]],
         approvals_missing="" if passage.grant is not None else found.standing.missing[:256],
         void_approvals=_last(found.standing.void),
         set_aside=_last({**found.ledger.set_aside, **judged.unreadable}),
@@ -180,7 +177,7 @@ def _told(
     if earliest is not None:
         yield f"The sessions can be there on {earliest} at the earliest"
     yield from producing_notes[:1]
-    if judged.assessment.verdict in (GateVerdict.GO, GateVerdict.REVIEW):
+    if judged.assessment.verdict.is_approvable:
         missing = judged.assessment.standing.missing
         yield f"It waits for people: {missing}" if missing else "It is approved"
         if asks_for_live(view.bot) and passage.reason not in ("NotApproved", "Demoted"):
@@ -195,7 +192,7 @@ def _following(judged: Judged, passage: Passage, view: View) -> str:
     if passage.grant is not None or passage.phase is not Phase.PAPER:
         return ""
     name, namespace = name_of(bot), namespace_of(bot)
-    if judged.assessment.verdict not in (GateVerdict.GO, GateVerdict.REVIEW):
+    if not judged.assessment.verdict.is_approvable:
         items = [item.name for item in judged.gate.items if item.source.value == "Manual"]
         unsaid = [one for one in items if one in judged.assessment.failed]
         if unsaid and set(judged.assessment.blockers) <= {*unsaid, "Preflight"}:

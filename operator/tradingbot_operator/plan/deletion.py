@@ -79,7 +79,7 @@ def decide(view: View, stateful_set: Raw | None, pod: Raw | None, claim: Raw | N
         return Release(_kept(view) if not asked.cancelled else None)
     if _never_traded(view.bot, pod):
         return Release()
-    if not _comes_again(stateful_set) and (pod is None or is_over(pod)):
+    if not comes_again(stateful_set) and (pod is None or is_over(pod)):
         why = "there is no pod that could do what onDelete asks, and none will come"
         return Release(_note(view, "NotCancelled", why, warning=may_be_left(view, asked)))
     deleted_at = parse_timestamp(text(view.bot, "metadata", "deletionTimestamp"))
@@ -134,7 +134,8 @@ def _never_traded(bot: Raw, pod: Raw | None) -> bool:
     return ready is None or ready.reason != "NotReporting"
 
 
-def _comes_again(stateful_set: Raw | None) -> bool:
+def comes_again(stateful_set: Raw | None) -> bool:
+    """Whether a StatefulSet will make a pod where there is none."""
     if stateful_set is None or is_being_deleted(stateful_set):
         return False
     return number(stateful_set, "spec", "replicas") > 0

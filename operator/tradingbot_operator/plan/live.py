@@ -18,7 +18,6 @@ from tradingbot_api import (
     BrokerEnvironment,
     BrokerProvider,
     DemotionReport,
-    GateVerdict,
     Grant,
     GrantRef,
     Mode,
@@ -32,14 +31,21 @@ from tradingbot_operator.plan.capital import live_shortage
 from tradingbot_operator.plan.children import LiveRun
 from tradingbot_operator.plan.conditions import Verdict, false, parse_timestamp, previous_condition, timestamp, true
 from tradingbot_operator.plan.conditions import unknown as undecided
-from tradingbot_operator.plan.deletion import DELETION_LIMIT, Asked, are_confirmed, asked_of, left_behind, may_be_left
+from tradingbot_operator.plan.deletion import (
+    DELETION_LIMIT,
+    Asked,
+    are_confirmed,
+    asked_of,
+    comes_again,
+    left_behind,
+    may_be_left,
+)
 from tradingbot_operator.plan.events import EventNote
 from tradingbot_operator.plan.judging import Judged, Unjudged, stored_promotion
 from tradingbot_operator.plan.objects import (
     Raw,
     created_at,
     entries,
-    is_being_deleted,
     mapping,
     number,
     text,
@@ -238,9 +244,8 @@ def _on_paper(snapshot: BotSnapshot, judged: Judged | Unjudged, view: View, befo
 
 def _granted(snapshot: BotSnapshot, grant: Grant, before: _Before) -> Passage:
     people = ", ".join(one.approver for one in grant.approvals)
-    cap = f", at most {grant.max_capital:f}" if grant.max_capital is not None else ""
     why = f"grant {grant.epoch}: {grant.verdict.value} at gate {grant.gate}, approved by {people}; account"
-    message = f"{why} {grant.account}{cap}"[:_MESSAGE_LIMIT]
+    message = f"{why} {grant.account}{_cap(grant)}"[:_MESSAGE_LIMIT]
     note = EventNote("LiveGranted", message, warning=False, transition=f"Grant/{grant.epoch}/{grant.granted_at}")
     return Passage(
         Phase.PAPER,
@@ -272,15 +277,10 @@ def may_grant(
         gate=judged.gate_name,
         account=judged.subject.live_account,
         verdict=found.verdict,
-        approvals=list(_users(judged)),
+        approvals=[one.used for one in found.standing.approvals[:_MOST_APPROVALS]],
         max_capital=stages[0].max_capital if stages else None,
         stage_since=moment,
     )
-
-
-def _users(judged: Judged) -> tuple[UsedApproval, ...]:
-    standing = judged.assessment.standing.approvals[:_MOST_APPROVALS]
-    return tuple(UsedApproval(name=one.name, uid=one.uid, approver=one.spec.approver) for one in standing)
 
 
 def _obstacles(snapshot: BotSnapshot, judged: Judged, view: View, used: tuple[UsedApproval, ...]) -> Iterator[Obstacle]:
@@ -288,7 +288,7 @@ def _obstacles(snapshot: BotSnapshot, judged: Judged, view: View, used: tuple[Us
     found = judged.assessment
     if is_killed(view) or judged.killed:
         yield Obstacle("Killed", "a kill is in force")
-    if found.verdict not in (GateVerdict.GO, GateVerdict.REVIEW):
+    if not found.verdict.is_approvable:
         yield Obstacle("VerdictNoGo", summary(judged))
     account = _live_account_obstacle(snapshot, judged)
     if account is not None:
@@ -403,20 +403,22 @@ def _ran(snapshot: BotSnapshot) -> str:
 
 def _live_message(grant: Grant, judged: Judged | Unjudged) -> str:
     stages = judged.gate.stages if isinstance(judged, Judged) else []
-    cap = f", at most {grant.max_capital:f}" if grant.max_capital is not None else ""
-    head = f"grant {grant.epoch} on account {grant.account}"
-    if not stages:
-        return f"{head}{cap}"
-    return f"{head}, stage {grant.stage} (the last is {len(stages) - 1}){cap}"
+    stage = f", stage {grant.stage} (the last is {len(stages) - 1})" if stages else ""
+    return f"grant {grant.epoch} on account {grant.account}{stage}{_cap(grant)}"
+
+
+def _cap(grant: Grant) -> str:
+    return f", at most {grant.max_capital:f}" if grant.max_capital is not None else ""
 
 
 def _demoted(snapshot: BotSnapshot, cause: Cause, before: _Before) -> Passage:
     epoch = before.grant.epoch if before.grant is not None else max(before.grants, 1)
     moment = timestamp(snapshot.now)
     report = DemotionReport(at=moment, reason=cause.reason, message=cause.message[:_MESSAGE_LIMIT], epoch=epoch)
+    why = f"grant {epoch} is taken back: {cause.reason}: {cause.message}"[:_MESSAGE_LIMIT]
     note = EventNote(
         "Demoted",
-        f"grant {epoch} is taken back: {cause.reason}: {cause.message}"[:_MESSAGE_LIMIT],
+        why,
         warning=cause.reason != "Requested",
         transition=f"Demotion/{epoch}/{cause.reason}/{moment}",
     )
@@ -430,7 +432,7 @@ def _demoted(snapshot: BotSnapshot, cause: Cause, before: _Before) -> Passage:
     return Passage(
         Phase.WITHDRAWING if is_running_live else Phase.PAPER,
         "Withdrawing" if is_running_live else "Demoted",
-        f"grant {epoch} is taken back: {cause.reason}: {cause.message}"[:_MESSAGE_LIMIT],
+        why,
         demotion=report,
         grants=max(before.grants, epoch),
         used_approvals=before.used,
@@ -620,7 +622,7 @@ def _ending(snapshot: BotSnapshot, view: View) -> _Ending:
     withdrawal = report.withdrawal if report is not None else None
     if (has_seen or _is_killed_for_good(view)) and are_confirmed(asked, kill_in_force(view), withdrawal):
         return _Ending(false(WITHDRAWING, "Confirmed", _confirmed(asked)), is_over=True)
-    if not pods and not _comes_again(stateful_set):
+    if not pods and not comes_again(stateful_set):
         why = f"there is no live pod that could do what onDelete asks, and none will come; {left_behind(view)}"
         return _Ending(false(WITHDRAWING, "NotConfirmed", why), is_over=True, is_warning=may_be_left(view, asked))
     cause = _waits_for(snapshot, view, report, asked)
@@ -664,12 +666,6 @@ def _confirmed(asked: Asked) -> str:
     if asked.cancelled:
         return "orders cancelled on the live account, confirmed by the broker; what is held there stays"
     return "onDelete is Keep: live orders and positions stay as they are"
-
-
-def _comes_again(stateful_set: Raw | None) -> bool:
-    return (
-        stateful_set is not None and not is_being_deleted(stateful_set) and number(stateful_set, "spec", "replicas") > 0
-    )
 
 
 def _waits_for(snapshot: BotSnapshot, view: View, report: RuntimeReport | None, asked: Asked) -> Cause:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from tradingbot_api import ApprovalAction, ApprovalRules, ApprovalSpec, GateVerdict, span
+from tradingbot_api.promotion_status import UsedApproval
 from tradingbot_operator.promotion.subject import Subject, is_from_the_future
 
 NEEDED = {GateVerdict.GO: 1, GateVerdict.REVIEW: 2}
@@ -22,6 +23,11 @@ class Approval:
     uid: str
     spec: ApprovalSpec
     created_at: datetime
+
+    @property
+    def used(self) -> UsedApproval:
+        """The same, as it is named by what rests on it."""
+        return UsedApproval(name=self.name, uid=self.uid, approver=self.spec.approver)
 
 
 @dataclass(frozen=True)
