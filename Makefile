@@ -52,9 +52,10 @@ $(STAMP): requirements/dev.lock pyproject.toml
 lock: venv ## Resolve pyproject.toml into requirements/*.lock (ARGS=--upgrade for newer versions)
 	$(BIN)/python hack/lock.py $(ARGS)
 
-generate: venv ## Write crds/*.yaml from the models, and the digests of the admission policies
+generate: venv ## Write crds/*.yaml from the models, the policies' digests, and what the chart shares with them
 	$(BIN)/python -m tradingbot_api.crd crds
 	$(BIN)/python hack/policies.py
+	$(BIN)/python hack/chart.py
 
 lint: venv ## Style, types, layers, shell scripts, and CRDs that match the models
 	@$(TIERS) lint

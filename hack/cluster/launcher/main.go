@@ -47,10 +47,11 @@ The control plane alone (no root, no pods run): etcd, API server, controller man
                          the binaries are taken from there. 5 s
   control-plane-down DIR stop it; its data stay in DIR
 
-  build [--check] [control-plane]
+  build [--check] [control-plane | chart-tools]
                          build the binaries and the base image, or only what the
-                         control plane alone needs; --check builds nothing and exits
-                         with 3 if a binary must be built
+                         control plane alone needs, or helm and promtool alone;
+                         --check builds nothing and exits with 3 if a binary must
+                         be built
 
 Standard output holds only results, progress goes to standard error.
 
@@ -173,15 +174,17 @@ func executeNode(ctx context.Context, command string) error {
 }
 
 func executeBuild(ctx context.Context, arguments []string) error {
-	check, targets := false, allTargets
+	check, part, targets := false, false, allTargets
 	for _, argument := range arguments {
 		switch argument {
 		case "--check":
 			check = true
 		case "control-plane":
-			targets = []target{controlPlaneTarget}
+			part, targets = true, []target{controlPlaneTarget}
+		case "chart-tools":
+			part, targets = true, chartTargets
 		default:
-			return usage("build [--check] [control-plane]")
+			return usage("build [--check] [control-plane | chart-tools]")
 		}
 	}
 	b := builder{cache: defaultCache(), progress: newProgress()}
@@ -192,7 +195,7 @@ func executeBuild(ctx context.Context, arguments []string) error {
 		}
 		return err
 	}
-	if len(targets) == 1 {
+	if part {
 		return b.binaries(ctx, targets...)
 	}
 	return newNode().build(ctx)
