@@ -201,9 +201,11 @@ class Errands:
             case do.Evaluate(bar, frames):
                 return await self._targets(bar, frames)
             case do.CancelOrder(order_id, broker_id):
-                await self._try("cancel", order_id, self._broker.cancel(broker_id))
+                return await self._cancel(order_id, broker_id)
             case do.ClosePosition(symbol, qty):
                 await self._try("close", symbol, self._broker.close_position(symbol, qty))
+            case do.KillStep(step, seconds):
+                self._metrics.kill_step_seconds.labels(step).observe(seconds)
             case do.Notice(severity, name, message):
                 self._metrics.notices.labels(severity).inc()
                 logs.notice(severity, name, message)
@@ -242,6 +244,16 @@ class Errands:
             return seen.SubmitRejected(order.client_order_id, str(error))
         except Exception as error:
             return seen.SubmitInDoubt(order.client_order_id, _described(error))
+
+    async def _cancel(self, order_id: str, broker_id: str) -> seen.Event | None:
+        sent_at = self._now().machine
+        try:
+            await self._timed("cancel", self._broker.cancel(broker_id))
+        except Exception as error:
+            # As in _try: the next look at the books shows that it is open, and it is cancelled again.
+            logs.notice("warning", "cancel_failed", f"{order_id} {_described(error)}")
+            return None
+        return seen.CancelAccepted(order_id, sent_at)
 
     async def _query(self, command: do.QueryOrder) -> seen.Event:
         if command.after_seconds > 0:

@@ -83,8 +83,8 @@ def restore_state(
 
     The backup is verified before anything is touched. The state that is replaced stays, whole, in
     STATE/MODE/replaced. What the bot did after the backup, its next start learns from the broker: its orders by
-    their ids, its positions by comparison. A kill that the replaced state knows stays in force. If this is
-    interrupted, the bot refuses to start until it was run again.
+    their ids, its positions by comparison. A kill that either of the two knows stays in force, and a released one
+    stays released. If this is interrupted, the bot refuses to start until it was run again.
 
     Exit code 65 when the backup does not verify, is of another bot or mode, or a bot holds the state.
 

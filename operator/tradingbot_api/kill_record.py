@@ -27,6 +27,8 @@ class KillScope(StrEnum):
     """By the annotation on one of its accounts."""
     FILE = "File"
     """By the control file on the bot's volume."""
+    CONTROL_PLANE = "ControlPlane"
+    """By the bot itself, with onControlPlaneLoss: Flatten, because it could not have seen a kill."""
 
 
 class ConfirmedBy(StrEnum):
@@ -50,7 +52,7 @@ class KillRecordSpec(ApiModel):
     epoch: KillEpoch
     """Number of the kill: one more with each of a bot of this name."""
     scope: KillScope
-    """Where it was asked for: TradingBot, BrokerAccount or File."""
+    """Where it was asked for: TradingBot, BrokerAccount, File or ControlPlane."""
     account: ObjectName | None = None
     """The BrokerAccount that carries the annotation; absent where the bot itself does."""
     mode: Mode

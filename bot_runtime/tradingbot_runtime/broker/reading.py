@@ -1,9 +1,11 @@
 """Alpaca's JSON of orders, positions and money as the core's values. A word it does not know never loses an order."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
 from decimal import Decimal
 from enum import Enum
-from typing import Any
+from typing import Any, Final
 
 from alpaca.trading.enums import (
     AssetClass,
@@ -16,7 +18,7 @@ from alpaca.trading.enums import OrderType as AlpacaOrderType
 from alpaca.trading.enums import TimeInForce as AlpacaTimeInForce
 from alpaca.trading.models import Clock, Order
 
-from tradingbot_runtime.broker.fields import Json, decimal_of, list_of, object_of, optional_decimal, utc
+from tradingbot_runtime.broker.fields import Json, decimal_of, list_of, moment_of, object_of, optional_decimal, utc
 from tradingbot_runtime.broker.strangers import Strangers
 from tradingbot_runtime.core.events import TradeUpdate
 from tradingbot_runtime.core.values import BrokerFigures, BrokerOrder, BrokerPosition, MarketClock, Side
@@ -33,6 +35,9 @@ _WORDS: Mapping[str, tuple[type[Enum], Enum]] = {
     "position_intent": (PositionIntent, PositionIntent.BUY_TO_OPEN),
 }
 """Words that alpaca-py's model knows only some of, and what stands in while it checks the rest of the order."""
+
+
+_EXECUTIONS: Final = ("fill", "partial_fill")
 
 
 def order_from(raw: object) -> BrokerOrder:
@@ -63,6 +68,7 @@ def order_from(raw: object) -> BrokerOrder:
         legs=tuple(order_from(leg) for leg in body.get("legs") or ()),
         replaces=str(parsed.replaces) if parsed.replaces else None,
         replaced_by=str(parsed.replaced_by) if parsed.replaced_by else None,
+        filled_at=utc(parsed.filled_at) if parsed.filled_at is not None else None,
     )
 
 
@@ -74,10 +80,21 @@ def readable_orders(raw: Sequence[object], strangers: Strangers) -> tuple[Broker
 def trade_update_from(raw: object) -> TradeUpdate:
     """A trade update. Raises ValueError when its order cannot be read.
 
-    Its order says all that counts: what the update adds (price and size of one execution) may be garbled.
+    Its order says all that counts: what the update adds (price and size of one execution) may be garbled. Of that only
+    the time is read, because an order that is not filled whole does not say when it was.
     """
     body = object_of(raw, "a trade update")
-    return TradeUpdate(event=str(body.get("event") or ""), order=order_from(body.get("order")))
+    event, order = str(body.get("event") or ""), order_from(body.get("order"))
+    if event in _EXECUTIONS and order.filled_at is None:
+        order = replace(order, filled_at=_moment_or_none(body, "timestamp"))
+    return TradeUpdate(event=event, order=order)
+
+
+def _moment_or_none(body: Mapping[str, Any], name: str) -> datetime | None:
+    try:
+        return moment_of(body, name)
+    except ValueError:
+        return None
 
 
 def position_from(raw: object) -> BrokerPosition:

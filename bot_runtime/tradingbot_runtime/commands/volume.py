@@ -12,7 +12,7 @@ from tradingbot_runtime.core.kill import KillState
 from tradingbot_runtime.core.recovered import Recovered
 from tradingbot_runtime.state import Database, Records, StateFailure, StateOfAnotherBot, StateUnwritable
 from tradingbot_runtime.state.reading import check_version, database_path, failures_of, meta_of, read_only, rows_of
-from tradingbot_runtime.state.rows import kill_from
+from tradingbot_runtime.state.rows import kill_in_force
 from tradingbot_runtime.state.schema import SCHEMA_VERSION
 
 MAX_SESSIONS: Final = 400
@@ -45,8 +45,7 @@ class Volume:
 
     def kill(self) -> KillState | None:
         """The kill in force."""
-        kills = list(rows_of(self.connection, "kill"))
-        return kill_from(kills[0]) if kills else None
+        return kill_in_force(rows_of(self.connection, "kill"))
 
 
 @contextlib.contextmanager

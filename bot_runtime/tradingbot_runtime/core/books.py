@@ -21,6 +21,7 @@ from tradingbot_runtime.core.orders import (
     OrderState,
     client_order_id,
     client_order_id_prefix,
+    epoch_of,
     sequence_of,
 )
 from tradingbot_runtime.core.portfolio import Portfolio
@@ -127,6 +128,14 @@ class Books:
         elif self._complete_since is not None:
             moments.append(self._complete_since)
         return min(moments) - LOOKBACK_OF_SNAPSHOT if moments else None
+
+    def is_of_a_released_epoch(self, order: Order) -> bool:
+        """Whether an entry was decided before a kill that is released now; an order without an epoch of its own is of
+        that of the order whose place it took."""
+        named = self.orders.get(order.replaces_id, order)
+        epochs = (epoch_of(one.client_order_id, self._bot_uid, self._mode) for one in (order, named))
+        epoch = next((epoch for epoch in epochs if epoch is not None), self._epoch)
+        return not order.reducing and epoch < self._epoch
 
     def fills_of(self, order: Order) -> int:
         """How many fills an order has so far."""

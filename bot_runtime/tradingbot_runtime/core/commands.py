@@ -129,6 +129,14 @@ class Evaluate:
 
 
 @dataclass(frozen=True)
+class KillStep:
+    """A kill has reached a step (see core/kill.py), `seconds` of machine time after it was seen: measured."""
+
+    step: str
+    seconds: float
+
+
+@dataclass(frozen=True)
 class Notice:
     """Something a person should know: a log line, counted."""
 
@@ -147,5 +155,6 @@ Command = (
     | TakeSnapshot
     | ReadBars
     | Evaluate
+    | KillStep
     | Notice
 )

@@ -218,6 +218,9 @@ class Desk:
             self._cancels_asked.pop(step.order.client_order_id, None)
         elif self._known.is_closing:
             commands += self.cancel(step.order, now)
+        elif self._books.is_of_a_released_epoch(step.order):
+            # It was pending under a kill that is over: nothing of that time opens exposure.
+            commands += self.cancel(step.order, now)
         elif order.state is OrderState.NOT_SENT:
             # It was given up, and perhaps made again since: what arrives late is not wanted any more.
             self._counters["orders", "arrived_late"] += 1

@@ -5,7 +5,7 @@ portfolio. Whoever runs the engine commits all Journals of one decision together
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
@@ -45,7 +45,7 @@ from tradingbot_runtime.core.shutdown import Shutdown
 from tradingbot_runtime.core.situation import Situation
 from tradingbot_runtime.core.trading import CHECKPOINT as TRADING_CHECKPOINT
 from tradingbot_runtime.core.trading import Trading
-from tradingbot_runtime.core.values import BrokerFigures, BrokerSnapshot, MarketClock, Now
+from tradingbot_runtime.core.values import BrokerFigures, BrokerOrder, BrokerSnapshot, MarketClock, Now
 from tradingbot_runtime.strategies.contract import Strategy
 
 RECENT_ORDERS_REPORTED: Final = 20
@@ -126,13 +126,21 @@ class Engine:
 
     def handle(self, event: seen.Event, now: Now) -> list[do.Command]:
         """What to do about an event. Total: bad data from outside leads to a notice, never to an exception."""
-        if self._known.began_at is None:
-            self._known.began_at = now.machine
-        commands = self._handle(event, now)
+        commands = self._start(now) if self._known.began_at is None else []
+        was_killed = self._known.kill is not None
+        commands += self._handle(event, now)
+        if self._known.kill is not None and not was_killed:
+            commands += self._trading.drop_what_waits()
         if self._known.forbids_entries():
             # Whatever forbade them, entries that rest at the broker would be filled all the same.
             commands += self._desk.cancel_entries(now)
         return commands
+
+    def _start(self, now: Now) -> list[do.Command]:
+        """What comes before the first event: what the config says of kills."""
+        self._known.began_at = now.machine
+        commands = self._shutdown.on_start(now)
+        return [*commands, *self._trading.drop_what_waits()] if commands else []
 
     def _handle(self, event: seen.Event, now: Now) -> list[do.Command]:
         match event:
@@ -164,17 +172,20 @@ class Engine:
             case seen.PositionsAccepted(request):
                 return self._reconciliation.on_accepted(request, now)
             case seen.TradeUpdate(what, order):
-                return self._desk.told(what, order, now)
+                return self._booked((order,), now) + self._desk.told(what, order, now)
             case seen.SubmitAcknowledged(order):
-                return self._desk.acknowledged(order, now)
+                return self._booked((order,), now) + self._desk.acknowledged(order, now)
             case seen.SubmitRejected(order_id, message):
                 return self._desk.rejected(order_id, message)
             case seen.SubmitWithheld(order_id, reason):
                 return self._desk.withheld(order_id, reason)
             case seen.SubmitInDoubt(order_id, message):
                 return self._desk.doubt.begin(order_id, message, now)
+            case seen.CancelAccepted(_, sent_at):
+                return self._shutdown.on_cancel_accepted(sent_at)
             case seen.QueryAnswered(order_id, order):
-                return self._desk.answered(order_id, order, now)
+                told = (order,) if order is not None else ()
+                return self._booked(told, now) + self._desk.answered(order_id, order, now)
             case seen.StreamConnected():
                 self._known.stream_connected = True
                 return self._reconciliation.ask("stream connected", now, force=True)
@@ -203,6 +214,11 @@ class Engine:
             case seen.Tick():
                 return self._shutdown.on_tick(now) + self._incidents.on_tick(now)
 
+    def _booked(self, orders: Iterable[BrokerOrder], now: Now) -> list[do.Command]:
+        """Before what the broker says is booked: the session that it happened in is under way."""
+        filled = [at for order in orders for one in (order, *order.legs) if (at := one.filled_at) is not None]
+        return self._sessions.on_filled_at(max(filled), now) if filled else []
+
     def _on_clock(self, clock: MarketClock, now: Now) -> list[do.Command]:
         self._known.broker_connected = True
         doubt, before = self._clock_watch.doubt(clock, now), self._known.clock_doubt
@@ -226,6 +242,7 @@ class Engine:
             return account  # somebody else's books say nothing about ours
         return [
             *account,
+            *self._booked(snapshot.orders, now),
             *self._reconciliation.on_snapshot(snapshot, asked_at, now),
             *self._risk.on_snapshot(snapshot),
             *self._sessions.on_snapshot(now),

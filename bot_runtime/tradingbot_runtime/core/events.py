@@ -129,6 +129,14 @@ class SubmitInDoubt:
 
 
 @dataclass(frozen=True)
+class CancelAccepted:
+    """The broker took a cancel that was sent at `sent_at` (machine time); the order may be open for a moment more."""
+
+    client_order_id: str
+    sent_at: datetime
+
+
+@dataclass(frozen=True)
 class QueryAnswered:
     """The broker answered a question about an order; None when it knows no such order."""
 
@@ -263,6 +271,7 @@ Event = (
     | SubmitRejected
     | SubmitWithheld
     | SubmitInDoubt
+    | CancelAccepted
     | QueryAnswered
     | StreamConnected
     | StreamLost

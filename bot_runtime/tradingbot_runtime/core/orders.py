@@ -199,7 +199,8 @@ def advance(order: Order, seen: BrokerOrder, at: datetime, fills_before: int) ->
     other = _other_than(order, seen)
     if other is not None:
         return Advance(order=order, blocked=other)
-    fill = _new_fill(order, seen, at, fills_before)
+    # By the broker's time where it tells: an order that waited for the open is filled before our clock has seen it.
+    fill = _new_fill(order, seen, seen.filled_at or at, fills_before)
     state, blocked = _next_state(order, seen)
     after = replace(
         order,
@@ -268,6 +269,15 @@ def client_order_id(bot_uid: str, mode: str, epoch: int, sequence: int) -> str:
 def client_order_id_prefix(bot_uid: str, mode: str) -> str:
     """What every id of this bot in this mode begins with; at most 48 characters."""
     return f"tb-{bot_uid}-{mode[0]}-"
+
+
+def epoch_of(order_id: str, bot_uid: str, mode: str) -> int | None:
+    """The epoch in one of our ids, or None when the id is not this bot's."""
+    prefix = client_order_id_prefix(bot_uid, mode)
+    if not order_id.startswith(prefix):
+        return None
+    epoch, _, _ = order_id[len(prefix) :].rpartition("-")
+    return int(epoch) if epoch.isdigit() else None
 
 
 def sequence_of(order_id: str, bot_uid: str, mode: str) -> int | None:

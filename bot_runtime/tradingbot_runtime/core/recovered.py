@@ -17,7 +17,7 @@ class Recovered:
     fills: tuple[Fill, ...] = ()
     """Every fill of this mode, oldest first."""
     kill: KillState | None = None
-    """The kill in force."""
+    """The last kill, as it stands on the volume, while it was not released there."""
     checkpoints: Mapping[str, str] = field(default_factory=dict)
     """The engine's own small documents, by name."""
     incidents: tuple[IncidentRecord, ...] = ()

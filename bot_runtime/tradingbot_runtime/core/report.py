@@ -52,6 +52,8 @@ def kill_report(kill: KillState | None) -> KillReport | None:
         flat_at=instant(kill.flat_at) if kill.flat_at else None,
         open_orders=kill.open_orders,
         open_positions=kill.open_positions,
+        epoch=kill.epoch,
+        message=text(kill.waits_for),
     )
 
 
@@ -60,7 +62,7 @@ def deletion_report(on_delete: OnDelete, deletion: KillState | None) -> Deletion
     kept = kill_report(deletion)
     if kept is None:
         return None
-    return DeletionReport(on_delete=on_delete.value, **kept.model_dump(exclude={"reason", "scope"}))
+    return DeletionReport(on_delete=on_delete.value, **kept.model_dump(exclude={"reason", "scope", "epoch", "message"}))
 
 
 def account_report(figures: BrokerFigures | None) -> AccountReport | None:

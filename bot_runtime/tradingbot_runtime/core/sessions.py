@@ -6,7 +6,7 @@ Measures; decides nothing. Figures of the running session are a checkpoint, so t
 import json
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any, Final
@@ -184,6 +184,21 @@ class Sessions:
             if self._is_checkpoint_due(clock.timestamp):
                 commands.append(do.Journal("session_progress", {}, (self.checkpoint(),)))
         self._clock_read = (clock.timestamp, now) if self._known.not_ready_reason() is None else None
+        return commands
+
+    def on_filled_at(self, at: datetime, now: Now) -> list[do.Command]:
+        """An execution was told of, and is not booked yet: one of a session that our clock has not seen begin, as of an
+        order that waited for the open, begins that session.
+        """
+        clock, running = self._known.clock, self._running
+        if clock is None or clock.is_open or not clock.next_open <= at < clock.next_close:
+            return []
+        commands: list[do.Command] = []
+        if running is not None:
+            if at <= running.closes_at:
+                return []
+            commands = self._close(now, normally=self._ending is not None and self._ending.compared)
+        self._open(replace(clock, timestamp=at), now)
         return commands
 
     def _end(self, clock: MarketClock, running: _Running, now: Now) -> list[do.Command]:

@@ -1,13 +1,13 @@
 """What ends trading: a kill, a deletion, a grant that is gone, the loss of the control plane. Cancels, closes, and
 asks until it is so.
 
-A kill preempts everything, is journaled before anything else is done about it, and is never taken back here; nor is
-the withdrawal of a live bot whose grant is gone.
+A kill preempts everything, is journaled before anything else is done about it, and ends only where the config says
+that its number was released; the withdrawal of a live bot whose grant is gone is never taken back.
 """
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Final
@@ -20,7 +20,7 @@ from tradingbot_runtime.core.events import GrantSeen
 from tradingbot_runtime.core.grant import CHECKPOINT as GRANT_CHECKPOINT
 from tradingbot_runtime.core.grant import SCOPE as GRANT_SCOPE
 from tradingbot_runtime.core.grant import LiveGrant
-from tradingbot_runtime.core.kill import KillState, confirm, is_open
+from tradingbot_runtime.core.kill import KillState, confirm, is_open, is_released_by, open_waited_for, steps_of
 from tradingbot_runtime.core.reconcile import PositionDifference, with_legs
 from tradingbot_runtime.core.reconciling import Reconciliation
 from tradingbot_runtime.core.report import text
@@ -36,6 +36,8 @@ CHECKS: Final = (
 CHECK_WHILE_CLOSED_EVERY: Final = timedelta(seconds=30)
 """What is left to close waits for the open anyhow."""
 CHECKPOINT: Final = "flatten"
+RECORD_SCOPE: Final = "KillRecord"
+"""Scope of a kill that the config tells of."""
 CONTROL_PLANE_LOST_AFTER: Final = timedelta(minutes=5)
 
 
@@ -56,13 +58,49 @@ class Shutdown:
         self._desk = desk
         self._reconciliation = reconciliation
         self._symbols = frozenset(situation.config.symbols)
+        released = situation.kill is not None and is_released_by(situation.kill, situation.config.epoch)
+        # Over, and not yet journaled as such. Nothing is sent before it is: it is what the first decision begins with.
+        self._released: KillState | None = situation.kill if released else None
+        if released:
+            situation.kill = None
         # Confirmed step by step, as a kill is. Not kept on the volume: the TradingBot itself says that it is deleted.
         self._deletion: KillState | None = None
         # Shares beyond the bot's own, by symbol, when flattening began: they are left alone.
         stale = self._floors_are_of_another_grant()
+        stale = stale or (released and situation.withdrawal is None)
         self._floors: dict[str, Decimal] | None = None if stale else _floors_from(checkpoint)
 
     # ------------------------------------------------------------------ causes
+
+    def on_start(self, now: Now) -> list[do.Command]:
+        """What the config says of kills: the one on the volume is released, or there is one that is not on it."""
+        commands: list[do.Command] = []
+        if self._released is not None:
+            commands += self._release(self._released, now)
+            self._released = None
+        told, kill = self._known.config.killed, self._known.kill
+        if told is not None and (kill is None or kill.epoch < told.epoch):
+            flatten = self._known.config.on_kill is OnKill.FLATTEN
+            commands += self._begin_kill(told.reason, RECORD_SCOPE, flatten, now, told.epoch)
+        return commands
+
+    def _release(self, kill: KillState, now: Now) -> list[do.Command]:
+        self._known.counters["kill", "released"] += 1
+        changes: list[do.Change] = [do.PutKill(replace(kill, released_at=now.machine))]
+        if self._known.withdrawal is None:
+            changes.append(do.PutCheckpoint(CHECKPOINT, json.dumps(None)))
+        last = self._known.config.epoch
+        detail = {
+            "epoch": str(kill.epoch),
+            "last_released_epoch": str(last),
+            "reason": kill.reason,
+            "scope": kill.scope,
+            "observed_at": kill.observed_at.isoformat(),
+        }
+        return [
+            do.Journal("kill_released", detail, tuple(changes)),
+            do.Notice("warning", "kill_released", f"kill {kill.epoch} is over, kills up to {last} are released"),
+        ]
 
     def on_kill(self, reason: str, scope: str, now: Now) -> list[do.Command]:
         """A kill was seen on the TradingBot or its BrokerAccount."""
@@ -112,11 +150,15 @@ class Shutdown:
         self._known.control_plane_lost = False
         return [do.Notice("info", "control_plane_back", "the bot's own TradingBot can be read again")]
 
-    def _begin_kill(self, reason: str, scope: str, flatten: bool, now: Now) -> list[do.Command]:
-        kill = KillState(reason=text(reason), scope=scope, flatten=flatten, observed_at=now.machine)
+    def _begin_kill(
+        self, reason: str, scope: str, flatten: bool, now: Now, epoch: int | None = None
+    ) -> list[do.Command]:
+        number = self._known.config.epoch + 1 if epoch is None else epoch
+        kill = KillState(reason=text(reason), scope=scope, flatten=flatten, observed_at=now.machine, epoch=number)
         self._known.kill = kill
         self._known.counters["kill", scope] += 1
-        journal = do.Journal("kill", {"reason": text(reason), "scope": scope}, (do.PutKill(kill),))
+        detail = {"epoch": str(number), "reason": text(reason), "scope": scope, "observed_at": now.machine.isoformat()}
+        journal = do.Journal("kill", detail, (do.PutKill(kill),))
         return [journal, do.Notice("critical", "killed", f"{scope}: {reason}"), *self._close_down(now)]
 
     def _begin_withdrawal(self, grant: LiveGrant, why: str, now: Now) -> list[do.Command]:
@@ -168,7 +210,8 @@ class Shutdown:
 
     def _check_every(self, unconfirmed: Sequence[KillState], now: Now) -> timedelta:
         """Often at first; ever less for what takes its time, so that the asking does not starve the cancelling."""
-        if all(ending.orders_cancelled_at for ending in unconfirmed) and not self._known.market_is_open:
+        waits = all(ending.orders_cancelled_at and ending.queued_for for ending in unconfirmed)
+        if waits and not self._known.market_is_open:
             return CHECK_WHILE_CLOSED_EVERY
         age = now.machine - max(ending.observed_at for ending in unconfirmed)
         return next((every for until, every in CHECKS if age < until), CHECKS[-1][1])
@@ -190,7 +233,15 @@ class Shutdown:
         if any(ending.flatten for ending in judged):
             commands += self._close(left, floors, blocked, now)
         open_orders = max(len(listed), self._books.open_count())
-        return self._confirmed(judged, open_orders, len(left), now) + commands
+        found = _Found(open_orders, len(left), open_waited_for(snapshot.orders, left, self._known.clock))
+        return self._confirmed(judged, found, now) + commands
+
+    def on_cancel_accepted(self, sent_at: datetime) -> list[do.Command]:
+        """The broker took a cancel that was sent at machine time `sent_at`: the first of a kill is one of its steps."""
+        kill = self._known.kill
+        if kill is None or kill.first_cancel_at is not None or sent_at < kill.observed_at:
+            return []
+        return self._note_progress(kill, replace(kill, first_cancel_at=sent_at))
 
     def _left(self, held: Mapping[str, Decimal], floors: Mapping[str, Decimal]) -> dict[str, Decimal]:
         """Shares to be closed, by symbol: what the broker holds beyond what was never the bot's."""
@@ -220,30 +271,36 @@ class Shutdown:
                 commands += self._desk.close_position(symbol, abs(qty), now)
         return commands
 
-    def _confirmed(
-        self, judged: Sequence[KillState], open_orders: int, open_positions: int, now: Now
-    ) -> list[do.Command]:
+    def _confirmed(self, judged: Sequence[KillState], found: "_Found", now: Now) -> list[do.Command]:
         if self._books.unanswered():
             return []
-        commands = self._withdrawal_confirmed(judged, open_orders, open_positions, now)
+        commands = self._withdrawal_confirmed(judged, found, now)
         if self._deletion is not None and any(ending is self._deletion for ending in judged):
-            self._deletion = confirm(self._deletion, open_orders, open_positions, now.machine)
+            self._deletion = found.by(self._deletion, now)
         kill = self._known.kill
         if kill is None or not any(ending is kill for ending in judged):
             return commands
-        confirmed = confirm(kill, open_orders, open_positions, now.machine)
-        if confirmed == kill:
-            return commands
-        self._known.kill = confirmed
-        return [*commands, do.Journal("kill_progress", _counts(confirmed), (do.PutKill(confirmed),))]
+        return commands + self._note_progress(kill, found.by(kill, now))
 
-    def _withdrawal_confirmed(
-        self, judged: Sequence[KillState], open_orders: int, open_positions: int, now: Now
-    ) -> list[do.Command]:
+    def _note_progress(self, before: KillState, kill: KillState) -> list[do.Command]:
+        """The kill's newest state, durable, with the time of each step that it has just reached."""
+        if kill == before:
+            return []
+        self._known.kill = kill
+        known = steps_of(before)
+        reached = {step: at for step, at in steps_of(kill).items() if step not in known}
+        detail = {"epoch": str(kill.epoch), "waits_for": kill.waits_for} | _counts(kill)
+        detail |= {f"{step}_at": at.isoformat() for step, at in reached.items()}
+        return [
+            do.Journal("kill_progress", detail, (do.PutKill(kill),)),
+            *(do.KillStep(step, (at - kill.observed_at).total_seconds()) for step, at in reached.items()),
+        ]
+
+    def _withdrawal_confirmed(self, judged: Sequence[KillState], found: "_Found", now: Now) -> list[do.Command]:
         grant, withdrawal = self._known.grant, self._known.withdrawal
         if grant is None or withdrawal is None or not any(ending is withdrawal for ending in judged):
             return []
-        confirmed = confirm(withdrawal, open_orders, open_positions, now.machine)
+        confirmed = found.by(withdrawal, now)
         if confirmed == withdrawal:
             return []
         return [self._note_grant(replace(grant, withdrawal=confirmed), "withdrawal_progress", _counts(confirmed))]
@@ -263,6 +320,19 @@ class Shutdown:
         if policy is OnControlPlaneLoss.FLATTEN and known.kill is None:
             commands += self._begin_kill("control plane lost", "ControlPlane", True, now)
         return commands
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What the broker's books say is left of the bot, and the open that closings of all of it wait for."""
+
+    open_orders: int
+    open_positions: int
+    queued_for: datetime | None
+
+    def by(self, ending: KillState, now: Now) -> KillState:
+        """How far that brings an ending."""
+        return confirm(ending, self.open_orders, self.open_positions, now.machine, self.queued_for)
 
 
 def _counts(ending: KillState) -> dict[str, str]:

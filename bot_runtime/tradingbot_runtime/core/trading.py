@@ -98,8 +98,20 @@ class Trading:
         """A person asks for one evaluation at once: with the next clock, whether or not a bar has closed."""
         if request == self._last_request:
             return []
+        if self._known.kill is not None:
+            # Asked for before the release: an annotation that stays there is no wish of whoever releases the kill.
+            self._last_request = request
+            refused = do.Notice("warning", "evaluation_refused", f"{request}: a kill is in force")
+            return [do.Journal("evaluation_refused", {"request": request}, (self._checkpoint(),)), refused]
         self._asked_for = request
         return [do.Notice("info", "evaluation_asked", request)]
+
+    def drop_what_waits(self) -> list[do.Command]:
+        """A kill was seen or released: what was decided or asked for before it opens nothing, not after a release."""
+        self._again_at, self._owed, self._known.decision_undone = None, False, False
+        if self._asked_for is not None:
+            self._last_request, self._asked_for = self._asked_for, None
+        return [do.Journal("decisions_dropped", {}, (self._checkpoint(),))]
 
     def on_bars_failed(self, reason: str) -> list[do.Command]:
         """The bars could not be read: the next clock asks again."""

@@ -91,6 +91,8 @@ class BrokerOrder:
     """Broker id of the order that this one took the place of."""
     replaced_by: str | None = None
     """Broker id of the order that took this one's place."""
+    filled_at: datetime | None = None
+    """When its last execution was, in market time; None where the broker does not say."""
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ MAX_COUNTERS = 500
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 _FAST = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
+_STEPS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0, 30.0, 60.0, 300.0, 3600.0, 86400.0)
 _SLOW = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
 
@@ -80,6 +81,13 @@ class Metrics:
             "Time of one call to the broker, retries included, by operation and outcome.",
             labelnames=["operation", "outcome"],
             buckets=_SLOW,
+            registry=self.registry,
+        )
+        self.kill_step_seconds = Histogram(
+            "tradingbot_kill_step_seconds",
+            "Time from the bot's seeing a kill to a step of it, as the broker confirmed it.",
+            labelnames=["step"],
+            buckets=_STEPS,
             registry=self.registry,
         )
         self.events = Counter(

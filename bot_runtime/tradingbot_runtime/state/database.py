@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final, Self
 
 from tradingbot_runtime.core.commands import Journal
+from tradingbot_runtime.core.kill import KillState
 from tradingbot_runtime.core.recovered import Recovered
 from tradingbot_runtime.core.values import Now
 from tradingbot_runtime.state.backups import Backup, Backups, backups_directory, complete_backups, newest_that_verifies
@@ -34,7 +35,7 @@ from tradingbot_runtime.state.reading import (
 )
 from tradingbot_runtime.state.records import Records
 from tradingbot_runtime.state.retention import ANCHOR_EVERY_LINES, LINES_KEPT
-from tradingbot_runtime.state.rows import fill_from, kill_from, order_from
+from tradingbot_runtime.state.rows import fill_from, kill_in_force, last_kill, order_from
 from tradingbot_runtime.state.schema import SCHEMA_VERSION, Migration
 from tradingbot_runtime.state.verification import check_everything
 from tradingbot_runtime.state.writing import append_line, drop_row, put_change, put_row, set_meta
@@ -78,6 +79,14 @@ class Database:
             check_everything(self._connection, self._path, since_last_anchor=True)
             try:
                 return self._recovered()
+            except ValueError as error:
+                raise corrupt(self._path, str(error)) from error
+
+    def last_kill(self) -> KillState | None:
+        """The last kill, released or not; None where there never was one. Raises StateCorrupt."""
+        with failures_of(self._path):
+            try:
+                return last_kill(rows_of(self._connection, "kill"))
             except ValueError as error:
                 raise corrupt(self._path, str(error)) from error
 
@@ -184,11 +193,10 @@ class Database:
         return (int(found[0]), str(found[1])) if found else (0, GENESIS)
 
     def _recovered(self) -> Recovered:
-        kills = list(rows_of(self._connection, "kill"))
         return Recovered(
             orders=tuple(order_from(row) for row in rows_of(self._connection, "orders")),
             fills=tuple(fill_from(row) for row in rows_of(self._connection, "fills")),
-            kill=kill_from(kills[0]) if kills else None,
+            kill=kill_in_force(rows_of(self._connection, "kill")),
             checkpoints={str(row["name"]): str(row["document"]) for row in rows_of(self._connection, "checkpoints")},
             incidents=tuple(reversed(self.records.incidents())),
             notices=self.records.notices_waiting(),

@@ -1,6 +1,7 @@
 """Puts a verified backup in the place of a state, and the state aside. Destroys nothing, and can be repeated.
 
-The replaced state's kill stays in force: no restore makes a killed bot trade.
+A kill stays in force whichever of the two knows it, and a released one stays released: no restore makes a killed bot
+trade, nor kills one anew.
 """
 
 import contextlib
@@ -12,14 +13,14 @@ from pathlib import Path
 from typing import Final
 
 from tradingbot_runtime.core.commands import Journal, PutKill
-from tradingbot_runtime.core.kill import KillState
+from tradingbot_runtime.core.kill import KillState, later_of
 from tradingbot_runtime.core.values import Now
 from tradingbot_runtime.state.database import Database
 from tradingbot_runtime.state.failures import StateFailure, StateOfAnotherBot
 from tradingbot_runtime.state.files import move, os_failures_of, sync_directory, sync_file
 from tradingbot_runtime.state.marker import Marker, read_marker, remove_marker, write_marker
 from tradingbot_runtime.state.reading import database_path, failures_of, meta_of, read_only, rows_of
-from tradingbot_runtime.state.rows import kill_from
+from tradingbot_runtime.state.rows import last_kill
 from tradingbot_runtime.state.verification import Verification, verify_backup, verify_file
 
 _FILES: Final = ("state.db-wal", "state.db-shm", "state.db")
@@ -33,7 +34,7 @@ class Restored:
     aside: Path | None
     """The directory that the replaced state is in now, None when there was none."""
     kill_carried_over: bool
-    """Whether a kill that only the replaced state knew was journaled anew."""
+    """Whether a kill in force that only the replaced state knew was journaled anew."""
     kill_unknown: bool
     """Whether the replaced state could not be read, so that a kill in it may be unknown now."""
 
@@ -50,7 +51,7 @@ def restore(directory: Path, mode: str, backup: Path, now: datetime) -> Restored
     folder, staged = directory / mode, directory / mode / "staged"
     marker = read_marker(directory, mode) or Marker(str(backup), _free_name(folder / "replaced", now))
     aside = folder / "replaced" / marker.aside
-    kill, kill_unknown = _kill_in_force(directory, mode, aside, found.bot_uid)
+    kill, kill_unknown = _last_kill(directory, mode, aside, found.bot_uid)
     with os_failures_of(folder):
         shutil.rmtree(staged, ignore_errors=True)
         database_path(staged, mode).parent.mkdir(parents=True)
@@ -67,16 +68,22 @@ def restore(directory: Path, mode: str, backup: Path, now: datetime) -> Restored
 
 
 def _continue(staged: Path, found: Verification, kill: KillState | None, now: Now) -> bool:
-    """Brings the copy to today's schema and journals the restore; returns whether a kill was carried over."""
+    """Brings the copy to today's schema and journals the restore; returns whether a kill in force was carried over.
+
+    `kill` is the last one that the replaced state knows: it is carried over where the copy's is an earlier one, or
+    the same before its release.
+    """
     database = Database.open(staged, found.bot_uid, found.mode)
     try:
-        carried_over = kill is not None and database.recover().kill is None
-        changes = (PutKill(kill),) if kill is not None and carried_over else ()
+        database.recover()  # verified before it is built upon
+        before = database.last_kill()
+        counts = later_of(before, kill)
+        changes = (PutKill(counts),) if counts is not None and counts != before else ()
         detail = {"backup": found.path.name, "line": str(found.lines)}
         database.commit([Journal("restored", detail, changes)], now)
     finally:
         database.close()
-    return carried_over
+    return changes != () and counts is not None and counts.is_in_force
 
 
 def _put_aside(folder: Path, aside: Path) -> bool:
@@ -97,16 +104,15 @@ def _free_name(replaced: Path, now: datetime) -> str:
     return next(free for free in names if not (replaced / free).exists())
 
 
-def _kill_in_force(directory: Path, mode: str, aside: Path, bot_uid: str) -> tuple[KillState | None, bool]:
-    """The kill that the state to be replaced knows, and whether that could not be read."""
+def _last_kill(directory: Path, mode: str, aside: Path, bot_uid: str) -> tuple[KillState | None, bool]:
+    """The last kill that the state to be replaced knows, released or not, and whether that could not be read."""
     current = database_path(directory, mode)
     path = current if current.exists() else aside / current.name
     if not path.exists():
         return None, False
     try:
         with failures_of(path), contextlib.closing(read_only(path)) as connection:
-            owner, kills = meta_of(connection).get("bot_uid"), list(rows_of(connection, "kill"))
-            kill = kill_from(kills[0]) if kills else None
+            owner, kill = meta_of(connection).get("bot_uid"), last_kill(rows_of(connection, "kill"))
         if owner != bot_uid:
             verify_file(path)
     except (StateFailure, ValueError, TypeError, KeyError):

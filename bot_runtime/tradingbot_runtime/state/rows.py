@@ -3,7 +3,7 @@
 What a table is called, what names a row of it, and which columns came later stands here once, for everybody.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from tradingbot_runtime.core.commands import Change, PutCheckpoint, PutFill, PutKill, PutOrder
@@ -57,7 +57,14 @@ LATER_COLUMNS: Final[Mapping[str, Row]] = {
         "stop_loss_limit_price": None,
         "parent_id": "",
         "replaces_id": "",
-    }
+    },
+    "kill": {
+        # A kill from before they were counted is the first: in force until the first release.
+        "epoch": 1,
+        "first_cancel_at": None,
+        "queued_for": None,
+        "released_at": None,
+    },
 }
 """Columns that a later schema added, and what they hold in rows from before it: the journal leaves these out."""
 
@@ -149,6 +156,10 @@ def _kill_row(kill: KillState) -> Row:
         "open_orders": kill.open_orders,
         "open_positions": kill.open_positions,
         "only_row": 1,
+        "epoch": kill.epoch,
+        "first_cancel_at": optional_time_text(kill.first_cancel_at),
+        "queued_for": optional_time_text(kill.queued_for),
+        "released_at": optional_time_text(kill.released_at),
     }
 
 
@@ -206,4 +217,20 @@ def kill_from(row: Cells) -> KillState:
         flat_at=optional_time(row, "flat_at"),
         open_orders=optional_integer(row, "open_orders"),
         open_positions=optional_integer(row, "open_positions"),
+        epoch=integer(row, "epoch"),
+        first_cancel_at=optional_time(row, "first_cancel_at"),
+        queued_for=optional_time(row, "queued_for"),
+        released_at=optional_time(row, "released_at"),
     )
+
+
+def last_kill(rows: Iterable[Row]) -> KillState | None:
+    """The last kill in the rows of `kill` of any schema, released or not; None where there never was one."""
+    found = next(iter(rows), None)
+    return None if found is None else kill_from(whole("kill", found))
+
+
+def kill_in_force(rows: Iterable[Row]) -> KillState | None:
+    """The same, but None where it was released."""
+    kill = last_kill(rows)
+    return kill if kill is not None and kill.is_in_force else None

@@ -149,6 +149,14 @@ _SECOND = """
 """
 
 
+_THIRD = """
+    ALTER TABLE kill ADD COLUMN epoch           INTEGER NOT NULL DEFAULT 1;
+    ALTER TABLE kill ADD COLUMN first_cancel_at TEXT;
+    ALTER TABLE kill ADD COLUMN queued_for      TEXT;
+    ALTER TABLE kill ADD COLUMN released_at     TEXT;
+"""
+
+
 @dataclass(frozen=True)
 class Migration:
     """One step forward: what it is for, and what it does to the file. `apply` neither commits nor begins."""
@@ -168,9 +176,15 @@ def _second(connection: sqlite3.Connection) -> None:
     connection.execute("INSERT INTO meta (key, value) VALUES ('starts', '0')")
 
 
+def _third(connection: sqlite3.Connection) -> None:
+    # A kill that no release counted yet is the first of its bot: it stays in force until a release.
+    _run(connection, _THIRD)
+
+
 MIGRATIONS: Final = (
     Migration(1, "journal, orders, fills, kill, checkpoints", _first),
     Migration(2, "order classes, legs and replacements; sessions, incidents, notices; anchors of the journal", _second),
+    Migration(3, "kills are counted, and released by their number", _third),
 )
 
 SCHEMA_VERSION: Final = len(MIGRATIONS)

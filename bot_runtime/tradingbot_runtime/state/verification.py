@@ -24,7 +24,7 @@ from tradingbot_runtime.state.reading import (
     read_only,
     rows_of,
 )
-from tradingbot_runtime.state.rows import KEYS, fill_from, kill_from, order_from
+from tradingbot_runtime.state.rows import KEYS, fill_from, kill_from, kill_in_force, order_from
 from tradingbot_runtime.state.schema import SCHEMA_VERSION, structure
 
 _CHUNK_BYTES: Final = 1024 * 1024
@@ -146,7 +146,7 @@ def described(connection: sqlite3.Connection, path: Path) -> Verification:
         orders=_count(connection, "orders"),
         fills=_count(connection, "fills"),
         sessions=_count(connection, "sessions") if version > 1 else 0,
-        killed=_count(connection, "kill") > 0,
+        killed=kill_in_force(rows_of(connection, "kill")) is not None,
     )
 
 

@@ -922,7 +922,8 @@ def test_a_kill_that_waits_for_the_open_asks_twice_a_minute() -> None:
     desk, order = stopped(held("4", "MSFT"), onKill="Flatten")
     desk.tell(seen.TradeUpdate("canceled", a_word(order, "canceled")))
     desk.tell(seen.ClockRead(a_clock(desk.minute, is_open=False)))
-    books = a_snapshot([a_position("MSFT", "4")])
+    closing = a_word(an_order(9, symbol="MSFT", side=Side.SELL, qty=Decimal(4)), "accepted", client_order_id="uuid")
+    books = a_snapshot([a_position("MSFT", "4")], [closing])
     desk.tell(seen.SnapshotTaken(books))
     asked = 0
     for _ in range(600):

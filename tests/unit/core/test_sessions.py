@@ -318,3 +318,50 @@ def test_a_checkpoint_of_an_older_version_says_nothing_of_it() -> None:
     assert again.closed[0].began_at == ""
     older = again.closed[0].model_dump(mode="json", by_alias=True, exclude={"began_at"})
     assert SessionReport.model_validate(older) == again.closed[0]
+
+
+def evening(minute: float) -> MarketClock:
+    """The broker's clock after a close: the next session is tomorrow's."""
+    clock = a_clock(minute, is_open=False)
+    return MarketClock(clock.timestamp, False, OPEN + timedelta(days=1), a_close(1))
+
+
+@pytest.mark.parametrize("is_ending", [False, True])
+def test_what_is_filled_at_the_open_before_our_clock_has_seen_it_belongs_to_the_session(is_ending: bool) -> None:
+    day = Day().start()
+    day.run(0, 385)
+    day.minute = CLOSE - 1
+    moment = OPEN + timedelta(minutes=day.minute)
+    commands = day.tell(seen.BarsClosed(moment - timedelta(minutes=5), bars(RISING, moment), moment))
+    (order,) = [command.order for command in commands if isinstance(command, do.SubmitOrder)]
+    day.tell(seen.SubmitAcknowledged(a_word(order, "accepted")))
+    day.clock(CLOSE)
+    day.snapshot()
+    if not is_ending:
+        day.tell(seen.ClockRead(evening(CLOSE + 5)), seconds=30)
+        day.snapshot()
+        assert [report.session for report in day.closed] == ["2026-03-02"]
+    day.tell(seen.ClockRead(evening(CLOSE + 30)), seconds=0.1)
+    the_open = OPEN + timedelta(days=1)
+    day.tell(seen.TradeUpdate("fill", a_word(order, "filled", str(order.qty), "103.51", filled_at=the_open)))
+    (first,) = day.closed
+    assert (first.orders, first.filled_orders, first.fills, first.pnl) == (1, 0, 0, 0)
+    day.run(1440 + 5, 1440 + 385)
+    assert day.fills[0].at == the_open
+    day.clock(1440 + CLOSE)
+    day.snapshot(worth("110", str(order.qty)))
+    day.clock(1440 + CLOSE + 5, seconds=30)
+    day.snapshot(worth("110", str(order.qty)))
+    second = day.closed[-1]
+    assert (second.session, second.orders, second.filled_orders, second.fills) == ("2026-03-03", 0, 1, 1)
+    assert second.turnover == order.qty * Decimal("103.51")
+    assert second.pnl == order.qty * (Decimal("110") - Decimal("103.51"))
+
+
+def test_a_fill_of_the_evening_begins_no_session() -> None:
+    day = a_traded_day()
+    day.clock(CLOSE)
+    day.tell(seen.ClockRead(evening(CLOSE + 5)))
+    (order,) = day.orders.values()
+    late = a_word(order, "filled", str(order.qty), "103.51", filled_at=OPEN + timedelta(minutes=CLOSE + 3))
+    assert day.tell(seen.TradeUpdate("fill", late)) == []

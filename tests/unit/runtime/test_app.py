@@ -232,6 +232,9 @@ class Bench:
         finally:
             self.database.close()
 
+    def metrics(self) -> str:
+        return self.app.metrics.rendered(self.app.report()).decode()
+
     async def until(self, condition: Callable[[], object]) -> None:
         async with asyncio.timeout(DEADLINE_SECONDS):
             while not condition():
@@ -296,6 +299,7 @@ async def test_a_kill_does_not_wait_for_an_order_that_hangs(tmp_path: Path) -> N
         switch.queue.put_nowait(seen.KillSeen("now", "TradingBot"))
         await bench.until(lambda: bench.broker.cancelled)
         assert len(bench.broker.taken) == 1
+        await bench.until(lambda: 'tradingbot_kill_step_seconds_count{step="first_cancel"} 1.0' in bench.metrics())
         bench.broker.submit_hangs.set()  # the second order arrives after all: it is cancelled as well
         await bench.until(lambda: len(bench.broker.cancelled) >= 2)
     assert reopened(tmp_path).kill is not None

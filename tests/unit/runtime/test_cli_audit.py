@@ -364,6 +364,19 @@ def test_a_filled_quantity_or_price_that_differs_is_named() -> None:
     assert found(a_report(), a_record(), of_the_fills(dearer, SOLD)) == {"order average price"}
 
 
+def test_an_order_that_the_broker_got_after_the_bell_may_count_for_the_session_it_was_sent_in() -> None:
+    late = replace(BOUGHT, client_order_id=an_order(3).client_order_id, broker_id="b3")
+    words = [*a_record().orders, a_word(late, "accepted", broker_id="b3", created_at=CLOSES + timedelta(minutes=20))]
+    record = replace(a_record(), orders=tuple(words))
+    assert found(a_report(orders=3), record) == set()
+    assert found(a_report(orders=2), record) == set()
+    assert found(a_report(orders=4), record) == found(a_report(orders=1), record) == {"orders"}
+    tomorrow = MarketSession(OPENS.date() + timedelta(days=1), OPENS + timedelta(days=1), CLOSES + timedelta(days=1))
+    next_day = replace(record, sessions={**record.sessions, "2026-03-03": tomorrow})
+    of_tomorrow = replace(words[-1], created_at=OPENS + timedelta(days=1, minutes=1))
+    assert found(a_report(orders=3), replace(next_day, orders=(*words[:-1], of_tomorrow))) == {"orders"}
+
+
 def test_executions_that_reached_the_bot_as_one_count_as_one() -> None:
     halves = [a_fill(BOUGHT, minute, qty=Decimal(5), completes=minute == 61) for minute in (60, 61)]
     assert found(a_report(), a_record(*halves, a_fill(SOLD, 120))) == set()

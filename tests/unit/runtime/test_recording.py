@@ -57,6 +57,7 @@ def a_day() -> list[seen.Event]:
         seen.SubmitInDoubt("nobody's", "timeout"),
         seen.SubmitWithheld("nobody's", "paused"),
         seen.QueryAnswered("nobody's", None),
+        seen.CancelAccepted("nobody's", at().machine),
         seen.BarsFailed("503"),
         seen.SnapshotFailed("503"),
         seen.StreamLost("reset"),

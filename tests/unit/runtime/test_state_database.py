@@ -267,6 +267,10 @@ def test_a_fill_reads_back_as_it_was_written(fill: Fill) -> None:
         flat_at=st.none() | TIMES,
         open_orders=st.none() | st.integers(0, 1000),
         open_positions=st.none() | st.integers(0, 1000),
+        epoch=st.integers(1, 1000),
+        first_cancel_at=st.none() | TIMES,
+        queued_for=st.none() | TIMES,
+        released_at=st.none() | TIMES,
     )
 )
 def test_a_kill_reads_back_as_it_was_written(kill: KillState) -> None:

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from builders import OPEN, an_order, at
-from tradingbot_runtime.core.commands import PutOrder
+from tradingbot_runtime.core.commands import PutKill, PutOrder
+from tradingbot_runtime.core.kill import KillState
 from tradingbot_runtime.core.orders import Fill, Order, OrderState
 from tradingbot_runtime.core.values import OrderClass, OrderType, Side
 from tradingbot_runtime.state import StateCorrupt, StateTooNew, StateUnwritable, verify, verify_backup
@@ -18,7 +19,7 @@ from tradingbot_runtime.state.backups import Backups, complete_backups
 from tradingbot_runtime.state.migration import migrate
 from tradingbot_runtime.state.rows import row_of
 from tradingbot_runtime.state.schema import MIGRATIONS, SCHEMA_VERSION, Migration
-from volumes import decided, opened, recovered, state_file, tampered
+from volumes import KILL, decided, opened, recovered, state_file, tampered
 
 FIRST_SCHEMA = (Path(__file__).parent / "state_schema_1.sql").read_text(encoding="utf-8")
 
@@ -51,6 +52,7 @@ def test_a_volume_of_the_first_release_comes_back_whole(tmp_path: Path) -> None:
     assert found.fills[0] == Fill(first.client_order_id, 1, "AAPL", Decimal(4), Decimal("99.9"), OPEN)
     assert found.kill is not None
     assert (found.kill.reason, found.kill.open_orders) == ("it's enough", 2)
+    assert (found.kill.epoch, found.kill.is_in_force) == (1, True), "in force until the first release"
     assert found.checkpoints == {"risk": '{"session": "2026-03-02"}'}
 
 
@@ -70,10 +72,11 @@ def test_a_migrated_volume_goes_on_as_one_chain(tmp_path: Path) -> None:
 def test_a_backup_is_taken_before_each_step_and_verifies(tmp_path: Path) -> None:
     a_volume_of_the_first_schema(tmp_path)
     recovered(tmp_path)
-    (backup,) = complete_backups(tmp_path, "paper")
+    later, backup = sorted(complete_backups(tmp_path, "paper"), reverse=True)
     assert backup.name == "before-schema-2-line-00000010.db"
-    assert version_of(backup) == 1
-    assert verify_backup(backup).lines == 10
+    assert [version_of(backup), version_of(later)] == [1, 2]
+    assert [verify_backup(one).lines for one in (backup, later)] == [10, 10]
+    assert verify_backup(backup).killed
 
 
 def test_a_damaged_older_volume_is_not_migrated(tmp_path: Path) -> None:
@@ -106,15 +109,15 @@ def test_a_step_that_fails_takes_back_what_it_did_and_keeps_the_steps_before_it(
         connection.execute("CREATE TABLE fine (x INTEGER) STRICT")
 
     begun: list[int] = []
-    steps = (*MIGRATIONS, Migration(3, "fine", fine), Migration(4, "half", half))
+    steps = (*MIGRATIONS, Migration(4, "fine", fine), Migration(5, "half", half))
     with contextlib.closing(sqlite3.connect(state_file(tmp_path), isolation_level=None)) as connection:
         with pytest.raises(sqlite3.OperationalError, match="nowhere"):
             migrate(connection, SCHEMA_VERSION, lambda step: begun.append(step.version), steps)
         tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
-    assert begun == [3, 4]
+    assert begun == [4, 5]
     assert "fine" in tables
     assert "half" not in tables
-    assert version_of(state_file(tmp_path)) == 3
+    assert version_of(state_file(tmp_path)) == 4
 
 
 def test_a_newer_volume_is_refused_with_what_to_do_and_not_touched(tmp_path: Path) -> None:
@@ -128,8 +131,9 @@ def test_a_newer_volume_is_refused_with_what_to_do_and_not_touched(tmp_path: Pat
     assert state_file(tmp_path).read_bytes() == before
 
 
-def test_every_field_of_an_order_has_a_column(tmp_path: Path) -> None:
+def test_every_field_of_an_order_and_of_a_kill_has_a_column() -> None:
     assert set(row_of(PutOrder(an_order()))[1]) == {field.name for field in fields(Order)}
+    assert set(row_of(PutKill(KILL))[1]) == {field.name for field in fields(KillState)} | {"only_row"}
 
 
 def test_backups_of_a_migrated_volume_are_of_the_new_schema(tmp_path: Path) -> None:

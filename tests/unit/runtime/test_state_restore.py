@@ -1,18 +1,24 @@
 """Restore: a verified backup takes the state's place; the state stays aside, and a kill stays in force."""
 
+import contextlib
 import json
 import sqlite3
 import threading
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from typer.testing import CliRunner, Result
 
 from builders import UID, an_order, at
 from tradingbot_api import EX_STATE
 from tradingbot_runtime import state_cli
 from tradingbot_runtime.cli import app
+from tradingbot_runtime.core.commands import Journal, PutKill
+from tradingbot_runtime.core.kill import later_of
 from tradingbot_runtime.state import (
     Backup,
     Backups,
@@ -24,6 +30,7 @@ from tradingbot_runtime.state import (
     restore,
     restoring,
     verify,
+    verify_backup,
 )
 from volumes import KILL, decided, killed, opened, recovered, state_file, tampered, trade
 
@@ -72,6 +79,71 @@ def test_a_kill_after_the_backup_stays_in_force(tmp_path: Path) -> None:
     assert result.exit_code == 0
     assert "a kill of the replaced state stays in force" in result.output
     assert recovered(tmp_path).kill == KILL
+
+
+def test_a_kill_that_was_released_after_the_backup_stays_released(tmp_path: Path) -> None:
+    with opened(tmp_path) as state:
+        state.commit([killed()], at(1))
+        backup = Backups(tmp_path, "paper").take(NOON)
+        state.commit([Journal("kill_released", {}, (PutKill(replace(KILL, released_at=at(2).machine)),))], at(2))
+    assert verify(tmp_path, "paper").killed is False
+    assert verify_backup(backup.path).killed
+    assert not restore(tmp_path, "paper", backup.path, NOON).kill_carried_over
+    assert recovered(tmp_path).kill is None
+    assert not verify(tmp_path, "paper").killed
+
+
+def test_a_later_kill_in_force_stays_though_the_backups_was_released(tmp_path: Path) -> None:
+    second = replace(KILL, epoch=2, observed_at=at(9).machine)
+    with opened(tmp_path) as state:
+        state.commit([Journal("kill_released", {}, (PutKill(replace(KILL, released_at=at(2).machine)),))], at(2))
+        backup = Backups(tmp_path, "paper").take(NOON)
+        state.commit([Journal("kill", {}, (PutKill(second),))], at(9))
+    assert restore(tmp_path, "paper", backup.path, NOON).kill_carried_over
+    assert recovered(tmp_path).kill == second
+
+
+def test_a_backups_kill_in_force_is_not_lost_where_the_replaced_state_knows_an_earlier_one(tmp_path: Path) -> None:
+    second = replace(KILL, epoch=2, observed_at=at(9).machine)
+    with opened(tmp_path) as state:
+        state.commit([Journal("kill", {}, (PutKill(second),))], at(9))
+        backup = Backups(tmp_path, "paper").take(NOON)
+        # An even older state was put here by hand: the first kill, released.
+        state.commit([Journal("kill", {}, (PutKill(replace(KILL, released_at=at(2).machine)),))], at(10))
+    assert not restore(tmp_path, "paper", backup.path, NOON).kill_carried_over
+    assert recovered(tmp_path).kill == second
+
+
+def test_a_kill_of_a_state_of_the_first_release_is_carried_over(tmp_path: Path) -> None:
+    older, newer = tmp_path / "older", tmp_path / "newer"
+    with opened(newer) as state:
+        trade(state, 1, 2)
+        backup = Backups(newer, "paper").take(NOON)
+    state_file(older).parent.mkdir(parents=True)
+    with contextlib.closing(sqlite3.connect(state_file(older))) as connection:
+        connection.executescript((Path(__file__).parent / "state_schema_1.sql").read_text(encoding="utf-8"))
+    done = restore(older, "paper", backup.path, NOON)
+    assert (done.kill_carried_over, done.kill_unknown) == (True, False)
+    kill = recovered(older).kill
+    assert kill is not None and (kill.reason, kill.epoch) == ("it's enough", 1)
+
+
+@given(st.lists(st.tuples(st.integers(1, 3), st.integers(0, 9), st.none() | st.integers(0, 9)), min_size=1, max_size=4))
+def test_no_order_of_two_records_brings_a_released_kill_back(found: list[tuple[int, int, int | None]]) -> None:
+    kills = [
+        replace(
+            KILL, epoch=epoch, observed_at=at(begun).machine, released_at=at(begun + over).machine if over else None
+        )
+        for epoch, begun, over in found
+    ]
+    for one in kills:
+        assert later_of(one, None) == later_of(None, one) == later_of(one, one) == one
+        for other in kills:
+            chosen, again = later_of(one, other), later_of(other, one)
+            assert chosen is not None and again is not None
+            assert (chosen.epoch, chosen.is_in_force) == (again.epoch, again.is_in_force)
+            if one.released_at and other.epoch <= one.epoch and other.observed_at <= one.released_at:
+                assert not chosen.is_in_force
 
 
 def test_a_kill_that_cannot_be_read_is_pointed_out(tmp_path: Path) -> None:
