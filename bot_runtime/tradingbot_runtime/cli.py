@@ -8,6 +8,7 @@ import typer
 from tradingbot_runtime import __version__
 from tradingbot_runtime.commands import control
 from tradingbot_runtime.commands.audit import audit
+from tradingbot_runtime.commands.backtest import backtest
 from tradingbot_runtime.commands.check_config import check_config
 from tradingbot_runtime.commands.endings import EX_INTERRUPTED
 from tradingbot_runtime.commands.flatten import flatten
@@ -16,9 +17,10 @@ from tradingbot_runtime.commands.preflight import preflight
 from tradingbot_runtime.commands.replay import replay
 from tradingbot_runtime.commands.run import run
 from tradingbot_runtime.commands.summary import summary
+from tradingbot_runtime.commands.validate import validate
 from tradingbot_runtime.state_cli import state_app
 
-_OPERATE, _LOOK = "Ask a running bot", "Look, change nothing"
+_OPERATE, _LOOK, _RESEARCH = "Ask a running bot", "Look, change nothing", "Judge a strategy, without a broker"
 
 app = typer.Typer(
     name="tradingbot",
@@ -33,6 +35,8 @@ app.command(rich_help_panel=_LOOK)(audit)
 app.command(rich_help_panel=_LOOK)(summary)
 app.command(rich_help_panel=_LOOK)(replay)
 app.command("check-config", rich_help_panel=_LOOK)(check_config)
+app.command(rich_help_panel=_RESEARCH)(backtest)
+app.command(rich_help_panel=_RESEARCH)(validate)
 app.command("run-now", rich_help_panel=_OPERATE)(control.run_now)
 app.command(rich_help_panel=_OPERATE)(control.pause)
 app.command(rich_help_panel=_OPERATE)(control.resume)

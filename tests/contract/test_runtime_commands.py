@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import random
 import re
 import shlex
 import signal
@@ -13,6 +14,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -66,6 +68,20 @@ def a_bot_that_has_traded(directory: Path) -> World:
     return world
 
 
+def write_noise(path: Path, symbols: list[str]) -> None:
+    """Bars of 400 days that nobody can earn anything with."""
+    chance = random.Random(1)
+    rows = ["timestamp,symbol,open,high,low,close,volume"]
+    for symbol in symbols:
+        price = 100.0
+        for day in range(400):
+            before, price = price, price * (1 + chance.gauss(0, 0.01))
+            stamp = datetime(2024, 1, 1, tzinfo=UTC) + timedelta(days=day)
+            low, high = sorted((before, price))
+            rows.append(f"{stamp:%Y-%m-%dT%H:%MZ},{symbol},{before},{high},{low},{price},1000000")
+    path.write_text("\n".join(rows) + "\n")
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -104,6 +120,7 @@ def test_every_line_of_the_page_does_what_it_says(tmp_path: Path, monkeypatch: p
     world = a_bot_that_has_traded(tmp_path)
     environment = {**os.environ, "TERMINATION_MESSAGE_PATH": str(tmp_path / "termination-log")}
     environment.pop("KUBERNETES_SERVICE_HOST", None)
+    write_noise(tmp_path / "bars.csv", list(world.config.symbols))
     document = json.loads(world.config.model_dump_json(by_alias=True))
     with served(world.simulator) as url:
         document["broker"] |= {"baseURL": url, "dataURL": url}

@@ -1,0 +1,156 @@
+"""Bars from CSV and Parquet files, looked at before anybody believes a backtest of them.
+
+Must never repair: bars with a defect are refused, with the symbol and the check that they fail.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from tradingbot_api import Timeframe
+from tradingbot_research.market import FIELDS, Bars
+from tradingbot_runtime.core.quality import BAR_MINUTES, defect
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+TIME_COLUMNS: Final = ("timestamp", "time", "datetime", "date")
+SUFFIXES: Final = (".csv", ".csv.gz", ".parquet")
+MOST_BYTES: Final = 4 * 1024**3
+MOST_FILES: Final = 1000
+JUMP: Final = 0.3
+"""A move from one close to the next that a split or a dividend may explain better than the market."""
+
+
+class BarsUnusable(ValueError):
+    """The bars cannot be read, or have a defect; the message names file, symbol and defect."""
+
+
+@dataclass(frozen=True)
+class BarsRead:
+    """Bars without a defect, and what a person should know of them."""
+
+    bars: Bars
+    warnings: tuple[str, ...]
+    files: tuple[str, ...]
+    """Names of the files they came from."""
+
+
+def read_bars(path: Path, symbols: Sequence[str] | None = None) -> BarsRead:
+    """Bars from a file, or from a folder with a file for each symbol, such as AAPL.csv or AAPL.parquet.
+
+    Columns: timestamp (or time, datetime, date), open, high, low, close, volume, and symbol where a file holds several;
+    the case does not matter, others are ignored. Times without a zone are UTC. Without a column `symbol` a file is of
+    the symbol that it is named after, or of the only one asked for. Raises BarsUnusable.
+    """
+    files = _files(path, symbols)
+    frames: dict[str, pd.DataFrame] = {}
+    for file in files:
+        only = symbols[0] if symbols is not None and len(symbols) == 1 and len(files) == 1 else _stem(file)
+        for symbol, frame in _frames(file, only).items():
+            if symbols is None or symbol in symbols:
+                if symbol in frames:
+                    raise BarsUnusable(f"{file.name}: {symbol} is in another file, too")
+                frames[symbol] = frame
+    missing = [symbol for symbol in symbols or () if symbol not in frames]
+    if missing:
+        raise BarsUnusable(f"{path}: no bars of {', '.join(missing)}")
+    if not frames:
+        raise BarsUnusable(f"{path}: no bars")
+    defects = [f"{symbol}: {found}" for symbol, frame in frames.items() if (found := defect(frame)) is not None]
+    if defects:
+        raise BarsUnusable(f"{path}: {'; '.join(defects[:20])}: mend the data, nothing is guessed")
+    ordered = symbols if symbols is not None else sorted(frames)
+    bars = Bars.of_frames({symbol: frames[symbol] for symbol in ordered})
+    return BarsRead(bars, tuple(warnings_of(bars)), tuple(file.name for file in files))
+
+
+def warnings_of(bars: Bars) -> list[str]:
+    """What makes a backtest of these bars doubtful, in words."""
+    found = []
+    for column, symbol in enumerate(bars.symbols):
+        there = np.isfinite(bars.close[:, column])
+        closes = bars.close[there, column]
+        moves = np.abs(closes[1:] / closes[:-1] - 1)
+        jumps = np.flatnonzero(moves > JUMP)
+        if len(jumps):
+            when = np.datetime_as_string(bars.time[there][jumps[0] + 1], unit="D")
+            found.append(
+                f"{symbol}: {len(jumps)} moves of more than {JUMP:.0%} in one bar, the first {moves[jumps[0]]:.0%} on"
+                f" {when}: are the prices adjusted for splits and dividends?"
+            )
+        if not bool(there.all()):
+            found.append(f"{symbol}: {int((~there).sum())} of {len(bars)} bars are not there")
+        empty = int((bars.volume[there, column] == 0).sum())
+        if empty:
+            found.append(f"{symbol}: {empty} bars without volume, in which nothing is filled")
+    return found
+
+
+def check_spacing(bars: Bars, timeframe: Timeframe) -> None:
+    """Refuses bars that are usually not as far apart as the timeframe says. Raises BarsUnusable."""
+    if len(bars) < 3:
+        return
+    apart = float(np.median(np.diff(bars.time)) / np.timedelta64(1, "m"))
+    minutes = BAR_MINUTES.get(timeframe)
+    fits = apart == minutes if minutes is not None else apart >= 20 * 60
+    if not fits:
+        raise BarsUnusable(f"bars are {apart:g} minutes apart, and the timeframe is {timeframe.value}: name theirs")
+
+
+def _files(path: Path, symbols: Sequence[str] | None) -> list[Path]:
+    if path.is_file():
+        found = [path]
+    elif path.is_dir():
+        found = sorted(one for one in path.iterdir() if one.name.endswith(SUFFIXES))
+        if symbols is not None:
+            found = [one for one in found if _stem(one) in symbols]
+        if not found or len(found) > MOST_FILES:
+            raise BarsUnusable(f"{path}: {len(found)} files such as AAPL.csv or AAPL.parquet, from 1 to {MOST_FILES}")
+    else:
+        raise BarsUnusable(f"{path}: there is no such file or folder")
+    size = sum(one.stat().st_size for one in found)
+    if size > MOST_BYTES:
+        raise BarsUnusable(f"{path}: {size} bytes, at most {MOST_BYTES} are read")
+    return found
+
+
+def _stem(file: Path) -> str:
+    return file.name.split(".csv")[0].removesuffix(".parquet").upper()
+
+
+def _frames(file: Path, symbol: str) -> "dict[str, pd.DataFrame]":
+    import pandas as pd
+
+    if not file.name.endswith(SUFFIXES):
+        raise BarsUnusable(f"{file.name}: write {', '.join(SUFFIXES)}")
+    try:
+        table = pd.read_parquet(file) if file.suffix == ".parquet" else pd.read_csv(file)
+    except Exception as error:
+        # Each of the two has its own dozen of errors, some without a common ancestor.
+        raise BarsUnusable(f"{file.name} cannot be read: {' '.join(str(error).split())[:300]}") from error
+    if table.index.name is not None or isinstance(table.index, pd.DatetimeIndex | pd.MultiIndex):
+        table.index.names = [name or "timestamp" for name in table.index.names]
+        table = table.reset_index()
+    table.columns = pd.Index([str(column).strip().lower() for column in table.columns])
+    time = next((column for column in TIME_COLUMNS if column in table.columns), None)
+    missing = [name for name in FIELDS if name not in table.columns]
+    if time is None or missing:
+        wanted = ", ".join([*([] if time else ["timestamp"]), *missing])
+        raise BarsUnusable(f"{file.name}: missing_columns: {wanted}; it has: {', '.join(table.columns)}")
+    try:
+        # "coerce" would make a defect of some other name of it.
+        times = pd.to_datetime(table[time], utc=True, format=None if file.suffix == ".parquet" else "ISO8601")
+        values = table[list(FIELDS)].apply(pd.to_numeric).astype(float)
+    except (ValueError, TypeError) as error:
+        raise BarsUnusable(f"{file.name}: {' '.join(str(error).split())[:300]}") from error
+    if bool(times.isna().any()):
+        raise BarsUnusable(f"{file.name}: {int(times.isna().sum())} rows have no {time}")
+    values.index = pd.DatetimeIndex(times)
+    if "symbol" not in table.columns:
+        return {symbol: values}
+    symbols = table["symbol"].astype(str).to_numpy()
+    return {str(name): frame for name, frame in values.groupby(symbols)}

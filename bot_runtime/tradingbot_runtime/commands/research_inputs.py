@@ -1,0 +1,191 @@
+"""What `backtest` and `validate` are given: a strategy, bars, costs. Raises WrongConfig that says what to write."""
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from tradingbot_runtime.commands.endings import EX_DATA, WrongConfig, end, fail
+from tradingbot_runtime.commands.inputs import read_document
+
+if TYPE_CHECKING:
+    from tradingbot_research.bars_files import BarsRead
+    from tradingbot_research.rules import Rules
+    from tradingbot_runtime.strategies.contract import Strategy
+
+_WHAT, _COSTS = "What is looked at", "What trading costs"
+
+BarsPath = Annotated[
+    Path,
+    typer.Option(
+        "--bars",
+        help="CSV or Parquet file, or a folder with one for each symbol, such as AAPL.csv. Columns: timestamp, open,"
+        " high, low, close, volume, and symbol where a file holds several.",
+        rich_help_panel=_WHAT,
+    ),
+]
+ConfigPath = Annotated[
+    Path | None,
+    typer.Option(
+        help="A bot's config: strategy, symbols, timeframe, capital and execution come from it.",
+        dir_okay=False,
+        rich_help_panel=_WHAT,
+    ),
+]
+StrategyName = Annotated[
+    str | None, typer.Option(help="Without --config: name of the strategy.", rich_help_panel=_WHAT)
+]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        help="A parameter, such as lookback=20; may be repeated, and wins over --config.",
+        rich_help_panel=_WHAT,
+    ),
+]
+Symbols = Annotated[
+    str | None,
+    typer.Option(help="Symbols with commas between; without them those of the config, or all.", rich_help_panel=_WHAT),
+]
+TimeframeName = Annotated[
+    str | None, typer.Option(help="Length of the bars: 1Min, 5Min, 15Min, 1Hour, 1Day.", rich_help_panel=_WHAT)
+]
+Capital = Annotated[
+    float | None, typer.Option(min=1, help="Capital; without it that of the config, or 100,000.", rich_help_panel=_WHAT)
+]
+Commission = Annotated[float, typer.Option(min=0, help="Commission, in basis points.", rich_help_panel=_COSTS)]
+MinimumCommission = Annotated[float, typer.Option(min=0, help="Least commission of a fill.", rich_help_panel=_COSTS)]
+HalfSpread = Annotated[float, typer.Option(min=0, help="Half of the spread, in basis points.", rich_help_panel=_COSTS)]
+Slippage = Annotated[float, typer.Option(min=0, help="Slippage, in basis points.", rich_help_panel=_COSTS)]
+
+
+@dataclass(frozen=True)
+class CostOptions:
+    """What each fill costs, as the options say it."""
+
+    commission_bps: float
+    minimum_commission: float
+    half_spread_bps: float
+    slippage_bps: float
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is looked at."""
+
+    strategy: "Strategy[Any]"
+    read: "BarsRead"
+    rules: "Rules"
+    timeframe: str
+
+
+def subject_of(
+    bars: Path,
+    config: Path | None,
+    strategy: str | None,
+    settings: Sequence[str],
+    symbols: str | None,
+    timeframe: str | None,
+    capital: float | None,
+    costs: CostOptions,
+) -> Subject:
+    """Reads what the options name. Raises WrongConfig, BarsUnusable."""
+    from tradingbot_api import Timeframe
+    from tradingbot_research.bars_files import check_spacing, read_bars
+    from tradingbot_research.rules import Costs, Rules
+    from tradingbot_runtime.commands.research_config import ResearchConfig
+    from tradingbot_runtime.strategies.registry import InvalidStrategyParameters, UnknownStrategy, load
+
+    if (config is None) == (strategy is None):
+        raise WrongConfig("InvalidOptions", "give --config or --strategy, and not both")
+    given = _parameters(settings)
+    if config is not None:
+        read = read_document(config, ResearchConfig)
+        name, parameters = read.strategy.name, {**read.strategy.parameters, **given}
+        wanted: list[str] | None = list(read.symbols)
+        timeframe = timeframe or read.timeframe.value
+        capital = capital or float(read.capital)
+        minimum_trade = float(read.execution.min_trade_percent) / 100
+    else:
+        name, parameters = str(strategy), given
+        wanted, minimum_trade = None, Rules().minimum_trade
+    if symbols is not None:
+        wanted = [one.strip().upper() for one in symbols.split(",") if one.strip()]
+        if not wanted:
+            raise WrongConfig("InvalidOptions", "--symbols: write symbols such as AAPL,MSFT")
+    timeframe = timeframe or Timeframe.DAY_1.value
+    if timeframe not in [one.value for one in Timeframe]:
+        raise WrongConfig(
+            "InvalidOptions", f"--timeframe {timeframe}: write {', '.join(one.value for one in Timeframe)}"
+        )
+    try:
+        rules = Rules(capital=capital or Rules().capital, costs=Costs(**vars(costs)), minimum_trade=minimum_trade)
+        loaded = load(name, parameters)
+    except (UnknownStrategy, InvalidStrategyParameters) as error:
+        raise WrongConfig(type(error).__name__, str(error)) from error
+    except ValueError as error:
+        raise WrongConfig("InvalidOptions", str(error)) from error
+    found = read_bars(bars, wanted)
+    check_spacing(found.bars, Timeframe(timeframe))
+    return Subject(loaded, found, rules, timeframe)
+
+
+def _parameters(settings: Sequence[str]) -> dict[str, Any]:
+    found = {}
+    for setting in settings:
+        name, sign, value = setting.partition("=")
+        if not sign or not name.strip():
+            raise WrongConfig("InvalidOptions", f"--set {setting}: write NAME=VALUE, such as lookback=20")
+        found[name.strip()] = _value(value.strip())
+    return found
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text  # a word needs no quotes
+
+
+def choices_of(grid: Sequence[str]) -> dict[str, list[Any]]:
+    """NAME=VALUE,VALUE,... as lists by name. Raises WrongConfig."""
+    found = {}
+    for one in grid:
+        name, sign, values = one.partition("=")
+        if not sign or not name.strip() or not values.strip():
+            raise WrongConfig("InvalidOptions", f"--grid {one}: write NAME=VALUE,VALUE, such as lookback=10,20,40")
+        found[name.strip()] = [_value(value.strip()) for value in values.split(",")]
+    return found
+
+
+@contextmanager
+def research_refusals(*, last_words: bool = False) -> Iterator[None]:
+    """Ends the command with the right words and code where something that was given is wrong."""
+    from tradingbot_api import EX_CONFIG
+
+    stop = end if last_words else fail
+    try:
+        from tradingbot_research.artifact import NotReproduced
+        from tradingbot_research.bars_files import BarsUnusable
+        from tradingbot_research.sweep import StrategyBroke, TooManyTrials
+        from tradingbot_research.walk_forward import TooFewDays
+    except ModuleNotFoundError as error:
+        stop(EX_CONFIG, "NotInstalled", f"{error.name} is missing: install tradingbot-operator[research]")
+    try:
+        yield
+    except WrongConfig as error:
+        stop(EX_CONFIG, error.reason, str(error))
+    except StrategyBroke as error:
+        stop(EX_CONFIG, "StrategyBroke", str(error))
+    except TooManyTrials as error:
+        stop(EX_CONFIG, "TooManyTrials", str(error))
+    except (BarsUnusable, TooFewDays) as error:
+        stop(EX_DATA, type(error).__name__, str(error))
+    except NotReproduced as error:
+        stop(EX_DATA, "NotReproduced", str(error))
+    except OSError as error:
+        stop(EX_DATA, "NotWritten", f"{error.filename}: {error.strerror}")
