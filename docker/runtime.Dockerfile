@@ -14,6 +14,14 @@ RUN python3 -m venv --without-pip /opt/venv \
       -r /src/requirements/runtime.lock \
  && /opt/venv/bin/python3 -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/venv/lib
 
+FROM dependencies AS research
+COPY requirements/parquet.lock /src/requirements/
+# Beside what a bot imports: pandas takes it up wherever it finds it, and a bot would pay 34 MB for it.
+RUN /opt/build/bin/pip --python /opt/venv/bin/python3 install --quiet --no-cache-dir --no-compile --require-hashes \
+      --target /opt/research -r /src/requirements/parquet.lock \
+ && rm -rf /opt/research/pyarrow/include /opt/research/pyarrow/tests /opt/research/pyarrow/src \
+ && /opt/venv/bin/python3 -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/research
+
 FROM dependencies AS project
 COPY pyproject.toml README.md LICENSE /src/
 COPY operator /src/operator
@@ -35,8 +43,10 @@ ENV PATH=/opt/venv/bin:/usr/local/bin:/usr/bin:/bin \
     HOME=/tmp \
     LOGNAME=nonroot \
     PYTHONDONTWRITEBYTECODE=1 \
-    PYTHONUNBUFFERED=1
+    PYTHONUNBUFFERED=1 \
+    TRADINGBOT_RESEARCH_PATH=/opt/research
 COPY --from=dependencies /opt/venv /opt/venv
+COPY --from=research /opt/research /opt/research
 COPY --from=project /opt/project /opt/venv
 USER 65532:65532
 ENTRYPOINT ["tradingbot"]

@@ -1,6 +1,8 @@
 """What `backtest` and `validate` are given: a strategy, bars, costs. Raises WrongConfig that says what to write."""
 
 import json
+import os
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -162,12 +164,20 @@ def choices_of(grid: Sequence[str]) -> dict[str, list[Any]]:
     return found
 
 
+RESEARCH_PATH = "TRADINGBOT_RESEARCH_PATH"
+"""Environment variable: a folder with what only research imports."""
+
+
 @contextmanager
 def research_refusals(*, last_words: bool = False) -> Iterator[None]:
     """Ends the command with the right words and code where something that was given is wrong."""
     from tradingbot_api import EX_CONFIG
 
     stop = end if last_words else fail
+    # pandas takes pyarrow up wherever it finds it, 34 MB for each bot: in the image it is beside what a bot imports.
+    beside = os.environ.get(RESEARCH_PATH)
+    if beside and beside not in sys.path:
+        sys.path.append(beside)
     try:
         from tradingbot_research.artifact import NotReproduced
         from tradingbot_research.bars_files import BarsUnusable
