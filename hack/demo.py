@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -564,8 +565,15 @@ def cluster_up(environment: Mapping[str, str]) -> None:
     cluster = pick_cluster(environment)
     with step("1/1", f"Cluster: {cluster.name}", cluster.usual_start):
         cluster.up()
-    console.print(f"export KUBECONFIG={shlex.quote(cluster.kubeconfig)}")
-    console.print(f"# kubectl: {cluster.kubectl}")
+    for line in exports(cluster):
+        console.print(escape(line))
+
+
+def exports(cluster: Cluster) -> list[str]:
+    """What a shell needs for the cluster: its kubeconfig, and kubectl with its plugin, which is where this runs."""
+    folders = [str(Path(sys.executable).parent), cluster.kubectl.rpartition("/")[0]]
+    path = ":".join(dict.fromkeys(folder for folder in folders if folder))
+    return [f"export KUBECONFIG={shlex.quote(cluster.kubeconfig)}", f'export PATH={shlex.quote(path)}:"$PATH"']
 
 
 def cluster_down(environment: Mapping[str, str]) -> None:

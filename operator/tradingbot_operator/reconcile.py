@@ -242,14 +242,18 @@ class Reconciler:
         refusals: list[Refusal] = []
         try:
             await self._record_kill(key, plan)
-        except RefusedError as error:
+        except (RefusedError, NotFoundError) as error:
+            if plan.kill is not None and "releasedAt" in plan.kill.status:
+                # As long as no record says that it is over, the bot is not told so.
+                raise
+            # Also where its namespace is about to go: a deleted bot does not wait for what cannot be written any more.
             refusals.append(Refusal("the KillRecord", error.message[:1024]))
         for manifest in plan.flatten:
             made = ObjectKey(text(manifest, "kind"), key.namespace, name_of(manifest))
             try:
                 with self._observer.writing(made):
                     self._store.put(made.kind, await create_once(self._connection, manifest))
-            except RefusedError as error:
+            except (RefusedError, NotFoundError) as error:
                 refusals.append(Refusal(str(made), error.message[:1024]))
                 break
         return tuple(refusals)

@@ -45,6 +45,7 @@ PATHS = {
     "PromotionEvidence": ("apis/tradingbots.dev/v1alpha1", "promotionevidences"),
     "Approval": ("apis/tradingbots.dev/v1alpha1", "approvals"),
     "Attestation": ("apis/tradingbots.dev/v1alpha1", "attestations"),
+    "KillRecord": ("apis/tradingbots.dev/v1alpha1", "killrecords"),
     "PersistentVolume": ("api/v1", "persistentvolumes"),
     "StorageClass": ("apis/storage.k8s.io/v1", "storageclasses"),
     "NetworkPolicy": ("apis/networking.k8s.io/v1", "networkpolicies"),

@@ -100,10 +100,12 @@ class Cast:
 
     def kill(self) -> None:
         self._annotate("alpha", "tradingbots.dev/kill", "fat finger")
-        self._wait("alpha", "Killed", "True", "KillRequested")
-        times = {"observedAt": "2026-01-01T00:00:02Z", "ordersCancelledAt": "2026-01-01T00:00:03Z"}
+        # The pod sees it by itself: one that had to be told, because the operator was away, would be restarted.
+        seen = {"epoch": 1, "reason": "fat finger", "observedAt": "2026-01-01T00:00:02Z"}
         assert self.runtime.report is not None
-        self.runtime.report |= {"tradingState": "Halted", "kill": {"reason": "fat finger", **times}}
+        self.runtime.report |= {"tradingState": "Halted", "kill": seen}
+        self._wait("alpha", "Killed", "True", "KillRequested")
+        self.runtime.report |= {"kill": seen | {"ordersCancelledAt": "2026-01-01T00:00:03Z"}}
         self._wait("alpha", "Killed", "True", "OrdersCancelled")
 
     def pause(self) -> None:
@@ -140,7 +142,15 @@ class Cast:
 class Theatre:
     """Gives each run a namespace, an operator and a proxy of its own."""
 
-    def __init__(self, api: ApiServer, kubeconfig: Path, folder: Path, nursery: Nursery) -> None:
+    def __init__(
+        self,
+        api: ApiServer,
+        kubeconfig: Path,
+        folder: Path,
+        nursery: Nursery,
+        cast: Callable[[World], Cast] = Cast,
+    ) -> None:
+        self._cast = cast
         self._api = api
         self._kubeconfig = kubeconfig
         self._folder = folder
@@ -153,7 +163,7 @@ class Theatre:
         stage = _Stage(self._api, self._kubeconfig, self._folder / namespace, namespace, faults, self._nursery)
         try:
             stage.open()
-            cast = Cast(stage.world)
+            cast = self._cast(stage.world)
             cast.play()
             state = stage.settle(expected)
         except Exception as error:

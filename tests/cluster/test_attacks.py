@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from api_server import ApiServer, Json, Refused, eventually, path_of
 from fenced_objects import BOT, LIVE, PRODUCER, as_the_operator, config_map, job, live_stateful_set, pod, refusal
-from promotion_documents import DIGEST, acknowledgement, approval, attestation, bind, document, evidence, release
+from promotion_documents import DIGEST, UID, acknowledgement, approval, attestation, bind, document, evidence, release
 from world import World
 
 PERSON = ("system:authenticated",)
@@ -175,6 +175,54 @@ def test_an_approval_is_never_changed(api: ApiServer, alice: ApiServer, fenced: 
     assert refused.value.code == 422
     assert "an approval is never changed: delete it and write another" in refused.value.message
     alice.delete("Approval", "go", fenced)
+
+
+# ---------------------------------------------------------------- kills
+
+
+def kill_record(epoch: int = 1) -> Json:
+    spec = {
+        "botRef": {"name": "momentum", "uid": UID},
+        "epoch": epoch,
+        "scope": "TradingBot",
+        "mode": "live",
+        "onKill": "Flatten",
+        "observedAt": "2026-01-02T00:00:00Z",
+    }
+    return document("KillRecord", f"momentum-{epoch}", spec)
+
+
+def test_a_kill_is_recorded_and_forgotten_by_the_operator_alone(
+    api: ApiServer, the_operator: ApiServer, fenced: str
+) -> None:
+    name = the_operator.create(kill_record(), fenced)["metadata"]["name"]
+    for role in ("admin", "tradingbots-releaser"):
+        bind(api, fenced, role, "mallory")
+    with api.as_user("mallory") as mallory:
+        eventually(lambda: mallory.get("KillRecord", name, fenced), "whoever may look sees it")
+        refused_by_rbac(lambda: mallory.delete("KillRecord", name, fenced))
+        refused_by_rbac(lambda: mallory.create(kill_record(2), fenced))
+    # A higher number in advance would void an approval for ever, a lower one would be another's.
+    said = refusal(lambda: api.create(kill_record(2), fenced))
+    assert said is not None and "a kill is recorded by the operator alone" in said
+    over = {"status": {"releasedAt": "2026-01-02T00:00:01Z"}}
+    assert refusal(lambda: api.patch("KillRecord", name, over, fenced, "status"))
+    said = refusal(lambda: api.delete("KillRecord", name, fenced))
+    assert said is not None and "is the latch of a kill and its number counts for ever" in said
+    with pytest.raises(Refused):
+        api.patch("KillRecord", name, {"spec": {"onKill": "CancelOrders"}}, fenced)
+    # What is asked for is never changed, by the operator neither.
+    with as_the_operator(api) as stronger, pytest.raises(Refused) as refused:
+        stronger.patch("KillRecord", name, {"spec": {"onKill": "CancelOrders"}}, fenced)
+    assert "a kill is never changed" in refused.value.message
+    the_operator.patch("KillRecord", name, over, fenced, "status")
+
+
+def test_the_operator_releases_nothing_by_itself(api: ApiServer, the_operator: ApiServer, fenced: str) -> None:
+    name = "system:serviceaccount:tradingbot-system:tradingbot-operator"
+    refused_by_rbac(lambda: the_operator.create(release(name), fenced))
+    with as_the_operator(api) as stronger:
+        assert refusal(lambda: stronger.create(release(name), fenced))
 
 
 # ------------------------------------------------------------- attestations

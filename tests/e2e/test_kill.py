@@ -1,13 +1,15 @@
 """A kill works with the operator dead: open orders go, no new ones come, and a restart changes nothing."""
 
 import json
+import signal
 import subprocess
+import uuid
 from collections.abc import Iterator
 from datetime import datetime
 
 import pytest
 
-from e2e.lab import OPERATOR_NAMESPACE, Cluster, Lab, eventually
+from e2e.lab import OPERATOR_NAMESPACE, Cluster, Json, Lab, eventually, signal_runtime
 
 RESTING = {"execution": {"limitOffsetBps": -450}}
 """Entries wait 4.5 % below the price, so that there is something to cancel."""
@@ -95,3 +97,88 @@ def test_an_invalid_spec_does_not_shield_from_a_kill(lab: Lab) -> None:
         lab.kubectl("patch", "bot", bot, "--type=merge", "-p", json.dumps({"spec": {"capital": "-1"}}))
     lab.kubectl("annotate", "bot", bot, "tradingbots.dev/kill=now")
     eventually(lambda: not lab.at_broker(account)["open_orders"], "no open order at the broker", 10)
+
+
+# ---------------------------------------------------------------- the latch, its end, and the Job
+
+
+def _record(lab: Lab, bot: str, epoch: int) -> Json:
+    return lab.get("killrecord", f"{bot}-{epoch}")
+
+
+def _may_release(lab: Lab, user: str) -> None:
+    group = "rbac.authorization.k8s.io"
+    role = {"apiGroup": group, "kind": "ClusterRole", "name": "tradingbots-releaser"}
+    lab.apply("RoleBinding", user, roleRef=role, subjects=[{"kind": "User", "apiGroup": group, "name": user}])
+
+
+def _release(lab: Lab, bot: str, epoch: int, user: str) -> None:
+    spec = {
+        "action": "ReleaseKill",
+        "botRef": {"name": bot, "uid": lab.get("tradingbot", bot)["metadata"]["uid"]},
+        "killEpoch": epoch,
+        "approver": user,
+        "reason": "the feed is repaired",
+    }
+    metadata = {"name": f"{bot}-{uuid.uuid4().hex[:6]}", "namespace": lab.namespace}
+    document = {"apiVersion": "tradingbots.dev/v1alpha1", "kind": "Approval", "metadata": metadata, "spec": spec}
+    lab.cluster.run("create", "-f", "-", f"--as={user}", document=json.dumps(document))
+
+
+def test_a_kill_outlives_its_bot_and_ends_by_a_named_persons_word(lab: Lab) -> None:
+    account = lab.account()
+    bot = _with_resting_orders(lab, "phoenix", account, storage={"reclaim": "Delete"})
+    lab.kubectl("annotate", "bot", bot, "tradingbots.dev/kill=bad feed")
+    lab.wait_for_condition(bot, "Killed", "True", "OrdersCancelled", timeout_seconds=60)
+    record = eventually(lambda: (r := _record(lab, bot, 1)).get("status", {}).get("ordersCancelledAt") and r, "record")
+    assert record["spec"]["reason"] == "bad feed"
+    assert record["spec"]["requestedBy"] == "kubectl-annotate"
+    assert record["status"]["confirmedBy"] == "Bot"
+
+    lab.kubectl("delete", "bot", bot, "--timeout=60s")
+    eventually(lambda: not lab.exists("pvc", "-l", f"tradingbots.dev/bot={bot}"), "its volume is gone", 60)
+    sent = len(lab.requests(account))
+    lab.bot(bot, account, **RESTING, storage={"reclaim": "Delete"})
+    report = eventually(lambda: (r := lab.report(bot))["kill"] and r["marketOpen"] and r, "it is born killed", 120)
+    assert (report["kill"]["epoch"], report["kill"]["scope"], report["kill"]["reason"]) == (1, "KillRecord", "bad feed")
+    lab.wait_for_condition(bot, "Killed", "True", "OrdersCancelled", timeout_seconds=60)
+
+    with pytest.raises(subprocess.CalledProcessError, match="release"):
+        _release(lab, bot, 1, "mallory")
+    _may_release(lab, "rita")
+    assert len(lab.requests(account)) == sent
+    _release(lab, bot, 1, "rita")
+    lab.wait_for_condition(bot, "Killed", "False", "Released", timeout_seconds=60)
+    assert _record(lab, bot, 1)["status"]["releasedBy"]["approver"] == "rita"
+    eventually(lambda: lab.report(bot)["tradingState"] == "Active", "it trades again", 90)
+    fresh = eventually(lambda: lab.requests(account)[sent:], "a new order", 150)
+    assert all("-p-1-" in one["client_order_id"] for one in fresh)
+
+    lab.kubectl("annotate", "bot", bot, "tradingbots.dev/kill=again")
+    eventually(lambda: _record(lab, bot, 2)["status"].get("ordersCancelledAt"), "the next kill is another one", 60)
+    assert lab.status(bot)["kill"]["epoch"] == 2
+
+
+def test_where_no_pod_answers_a_job_closes_everything_and_a_pod_that_wakes_up_sells_nothing_more(lab: Lab) -> None:
+    account = lab.account()
+    bot = lab.bot("frozen", account, onKill="Flatten", execution={"orderType": "market"})
+    eventually(lambda: lab.at_broker(account)["positions"], "a position at the broker", 180)
+    eventually(lambda: lab.report(bot)["marketOpen"], "the market is open", 60)
+    signal_runtime(lab, bot, signal.SIGSTOP)
+    try:
+        lab.kubectl("annotate", "bot", bot, "tradingbots.dev/kill=frozen")
+        record = eventually(
+            lambda: (r := _record(lab, bot, 1)).get("status", {}).get("flatAt") and r, "flat by the Job", 180
+        )
+        assert record["status"]["confirmedBy"] == "FlattenJob"
+        books = lab.at_broker(account)
+        assert books["positions"] == [] and books["open_orders"] == []
+        assert lab.condition(bot, "Killed")["reason"] == "Flat"
+    finally:
+        signal_runtime(lab, bot, signal.SIGCONT)
+    # Awake again, or restarted by the kubelet meanwhile, it sees the kill; there is nothing left to sell, and it knows.
+    eventually(lambda: (lab.report(bot)["kill"] or {}).get("flatAt"), "the bot says so, too", 120)
+    held = [position for position in lab.at_broker(account)["positions"] if float(position["qty"])]
+    assert held == []
+    sold = sum(float(order["filled_qty"]) * (1 if order["side"] == "buy" else -1) for order in lab.orders(account))
+    assert sold == 0

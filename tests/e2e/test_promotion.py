@@ -32,7 +32,8 @@ SPEC = {
 def _gate() -> Json:
     gate: Json = yaml.safe_load((ROOT / "manifests/gates/demo.yaml").read_text())["spec"]
     # A live session that fills nothing is as far from what was decided as a session usually earns or loses.
-    return gate | {"demotion": {"maximumDriftPercent": "20", "driftSessions": 3}}
+    stages = [{"maxCapital": "5000", "sessions": 2}, {"maxCapital": "10000"}]
+    return gate | {"demotion": {"maximumDriftPercent": "20", "driftSessions": 3}, "stages": stages}
 
 
 def _binding(role: str, user: str) -> Json:
@@ -131,7 +132,14 @@ def test_paper_to_live_and_back(race: Lab) -> None:
     race.wait_for_condition(BOT, "LiveAuthorized", "False", "Demoted", 60)
     again = _go_live(race)["grant"]
     assert again["epoch"] == grant["epoch"] + 1
+    assert (again["stage"], again["maxCapital"]) == (0, "5000")
     eventually(lambda: race.filled("live"), "a fill on the live account", 60)
+
+    # Two clean live sessions later it may hold more, without a restart.
+    pod = race.get("pod", race.pod(BOT))["metadata"]["uid"]
+    grown = _until(race, lambda status: status.get("grant", {}).get("stage") == 1, "the next stage", 120)["grant"]
+    assert (grown["epoch"], grown["maxCapital"]) == (again["epoch"], "10000")
+    assert race.get("pod", race.pod(BOT))["metadata"]["uid"] == pod
 
     # Another parameter is another bot: on paper, flat, and nothing counts any more.
     _ask(race, {"strategy": {"parameters": {"lookback": 21}}})

@@ -8,7 +8,10 @@ from tradingbot_operator.plan.policies import SHIPPED
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/security.md").read_text()
 NAMED = re.findall(r"(test_\w+)?::(test_\w+)", PAGE)
-FILES = {path.stem: path.read_text() for path in (ROOT / "tests").rglob("test_*.py")}
+FILES: dict[str, str] = {}
+for _path in (ROOT / "tests").rglob("test_*.py"):
+    # Several tiers may have a file of one name.
+    FILES[_path.stem] = f"{FILES.get(_path.stem, '')}\n{_path.read_text()}"
 
 
 def _tests_of(text: str) -> set[str]:

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
-from tradingbot_api import FlattenReport
+from tradingbot_api import FlattenReport, OnKill
 from tradingbot_api.group import BOT_UID_ANNOTATION, GROUP, LIVE_LABEL, PRODUCER_LABEL, SYMBOLS_ANNOTATION
 from tradingbot_operator.plan.conditions import parse_timestamp
 from tradingbot_operator.plan.evidence import Ended, ended
@@ -32,7 +32,7 @@ from tradingbot_operator.plan.objects import (
     text,
     uid_of,
 )
-from tradingbot_operator.plan.pods import newest
+from tradingbot_operator.plan.pods import is_answering, newest
 from tradingbot_operator.plan.producers import ATTEMPT_ANNOTATION, CONTAINER, attempt_of, is_of, owned
 from tradingbot_operator.plan.restricted import (
     KEYS,
@@ -43,7 +43,7 @@ from tradingbot_operator.plan.restricted import (
     pod_security,
     tmp_mount,
 )
-from tradingbot_operator.plan.snapshot import BotSnapshot, last_answer
+from tradingbot_operator.plan.snapshot import BotSnapshot, ReportPending, last_answer
 from tradingbot_operator.plan.symbols import Overlap
 
 Manifest = dict[str, Any]
@@ -94,10 +94,12 @@ def last_words(snapshot: BotSnapshot) -> Mapping[int, FlattenReport]:
 
 def flattening(snapshot: BotSnapshot, kill: Kill | None, conflicts: tuple[Overlap, ...]) -> Flattening:
     """Whether a Job has to help the kill in force now. `conflicts`: symbols that are another bot's."""
-    if kill is None or kill.is_done:
+    if kill is None:
         return Flattening(discard=tuple(_no_longer_needed(snapshot, None)))
     jobs = sorted((one for one in _jobs(snapshot) if _epoch_of(one) == kill.spec.epoch), key=attempt_of)
     attempts = max([kill.status.attempts, *map(attempt_of, jobs)])
+    if kill.is_done:
+        return Flattening(discard=tuple(_no_longer_needed(snapshot, None)), attempts=attempts)
     last = jobs[-1] if jobs else None
     stays = Flattening(discard=tuple(_no_longer_needed(snapshot, last)), attempts=attempts)
     due = _due_at(snapshot, kill, last, attempts)
@@ -108,7 +110,11 @@ def flattening(snapshot: BotSnapshot, kill: Kill | None, conflicts: tuple[Overla
     made = _made(snapshot, kill, attempts + 1, conflicts)
     if isinstance(made, str):
         return replace(stays, problem=made)
-    return replace(stays, make=made, attempts=attempts + 1, again_after_seconds=_LOST_AFTER.total_seconds())
+    # A NetworkPolicy that was made for it before its Job could be is not taken from it.
+    names = {name_of(one) for one in made}
+    discard = tuple(one for one in stays.discard if name_of(one) not in names)
+    again = _LOST_AFTER.total_seconds()
+    return replace(stays, make=made, discard=discard, attempts=attempts + 1, again_after_seconds=again)
 
 
 def answers_for(snapshot: BotSnapshot, kill: Kill) -> datetime | None:
@@ -119,8 +125,16 @@ def answers_for(snapshot: BotSnapshot, kill: Kill) -> datetime | None:
     return last.read_at + ANSWER_LIMIT
 
 
+def is_being_asked(snapshot: BotSnapshot) -> bool:
+    """Whether only this process is new: the bot's pod runs, and what it says will be known in a moment."""
+    pod = newest(snapshot.pods)
+    return isinstance(snapshot.reported, ReportPending) and pod is not None and is_answering(pod)
+
+
 def _due_at(snapshot: BotSnapshot, kill: Kill, last: Raw | None, attempts: int) -> datetime | None:
-    """When the next Job is to be made; None while one runs."""
+    """When the next Job is to be made; None while one runs, and before the pod was asked."""
+    if is_being_asked(snapshot):
+        return None
     seen = parse_timestamp(kill.spec.observed_at) or snapshot.now
     due = max(seen + ANSWER_LIMIT, answers_for(snapshot, kill) or seen)
     if last is None:
@@ -189,6 +203,8 @@ def _made(
         marks |= {LIVE_LABEL: "true"}
     theirs = {symbol for overlap in conflicts for symbol in overlap.symbols}
     traded = set((annotation(template, SYMBOLS_ANNOTATION) or "").split(","))
+    # What another bot owns is never sold by this one.
+    closes_positions = kill.spec.on_kill is OnKill.FLATTEN and not theirs & traded
     job: Manifest = {
         "apiVersion": "batch/v1",
         "kind": "Job",
@@ -208,7 +224,7 @@ def _made(
                         ATTEMPT_ANNOTATION: str(attempt),
                     },
                 },
-                "spec": _pod_spec(snapshot, template, keys, closes_positions=not theirs & traded),
+                "spec": _pod_spec(snapshot, template, keys, closes_positions=closes_positions),
             },
         },
     }
@@ -240,8 +256,8 @@ def _pod_spec(snapshot: BotSnapshot, template: Raw, keys: list[Raw], *, closes_p
             f"{CONFIG_DIRECTORY}/{CONFIG_FILE}",
             "--timeout",
             str(_TIMEOUT_SECONDS),
-            # What another bot owns is never sold by this one; what this one's config says of positions holds otherwise.
-            *(() if closes_positions else ("--no-positions",)),
+            # What was asked then is carried out, whatever the config it finds says of kills.
+            "--positions" if closes_positions else "--no-positions",
         ],
         "env": [dict(one) for one in keys],
         "resources": _RESOURCES,

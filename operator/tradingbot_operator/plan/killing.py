@@ -13,7 +13,7 @@ from tradingbot_api import KILL_ANNOTATION, KillRecordStatus, KillRef
 from tradingbot_operator.plan.children import KillNotice
 from tradingbot_operator.plan.conditions import parse_timestamp, timestamp
 from tradingbot_operator.plan.events import EventNote
-from tradingbot_operator.plan.flattening import NOTHING, Flattening, flattening, last_words
+from tradingbot_operator.plan.flattening import NOTHING, Flattening, flattening, is_being_asked, last_words
 from tradingbot_operator.plan.kills import (
     ANSWER_LIMIT,
     Kill,
@@ -149,6 +149,9 @@ def _insists(snapshot: BotSnapshot, latch: Latch, kill: Kill) -> tuple[bool, flo
     is_fresh = answer is not None and snapshot.now - answer.read_at <= ANSWER_LIMIT
     denies = is_fresh and answer is not None and not is_known_to(answer.report, kill)
     if not denies and kill.status.acknowledged_at is not None:
+        return False, None
+    if is_being_asked(snapshot):
+        # A restart of the operator restarts no pod: its answer, or that it gives none, makes another look.
         return False, None
     if latch.request is None:
         return True, None

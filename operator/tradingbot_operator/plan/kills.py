@@ -90,6 +90,7 @@ class Kill:
         return KillReport(
             epoch=spec.epoch,
             reason=spec.reason,
+            message=status.message,
             scope=spec.scope.value,
             observed_at=status.acknowledged_at or spec.observed_at,
             orders_cancelled_at=status.orders_cancelled_at,
@@ -240,13 +241,15 @@ def _spec(record: Raw, bot: Raw) -> KillRecordSpec:
     try:
         return KillRecordSpec.model_validate(mapping(record, "spec"))
     except ValidationError:
-        # Of a release that this one does not know. It kills all the same, and does the most that a kill can.
+        # Of a release that this one does not know. It kills all the same, and does the most that a kill can, but what
+        # of it can be read is kept: nothing is sold that was to be kept, and no account speaks for another.
+        mode, on_kill = text(record, "spec", "mode"), text(record, "spec", "onKill")
         return KillRecordSpec(
             bot_ref=BotRef(name=name_of(bot), uid=uid_of(bot)),
             epoch=max(_epoch(record), 1),
             scope=KillScope.TRADING_BOT,
-            mode=Mode.PAPER,
-            on_kill=OnKill.FLATTEN,
+            mode=Mode(mode) if mode in set(Mode) else Mode.PAPER,
+            on_kill=OnKill(on_kill) if on_kill in set(OnKill) else OnKill.FLATTEN,
             reason=f"KillRecord {name_of(record)} cannot be read by this release",
             observed_at=created_at(record),
         )
@@ -344,11 +347,14 @@ def _progress(kill: Kill, bot: Raw, report: RuntimeReport | None, flattened: Fla
         status = _further(
             status, ConfirmedBy.BOT, said.orders_cancelled_at, said.flat_at, said.open_orders, said.open_positions
         )
-        status = status.model_copy(update={"acknowledged_at": status.acknowledged_at or said.observed_at})
+        seen = status.acknowledged_at or said.observed_at
+        # What it waits for now; once it waits for nothing, nothing.
+        status = status.model_copy(update={"acknowledged_at": seen, "message": said.message})
     if flattened is not None and flattened.uid == uid_of(bot) and _is_of(kill, bot, flattened.mode):
-        # Told to leave the positions alone, because they are another bot's: then none of them is this one's.
-        flat_at = flattened.flat_at if flattened.flatten else flattened.orders_cancelled_at
-        cancelled_at = flattened.orders_cancelled_at
+        cancelled_at, flat_at = flattened.orders_cancelled_at, flattened.flat_at
+        if kill.spec.on_kill is OnKill.FLATTEN and not flattened.flatten:
+            # Told to leave the positions alone, because they are another bot's: then none of them is this one's.
+            flat_at = cancelled_at
         status = _further(
             status, ConfirmedBy.FLATTEN_JOB, cancelled_at, flat_at, flattened.open_orders, flattened.open_positions
         )

@@ -117,9 +117,11 @@ def killed(view: View) -> Verdict:
     why = f': "{kill.spec.reason}"' if kill.spec.reason else ""
     head = str(view.latch.request) if view.latch.request is not None else f"killed{why}; the annotation is gone"
     reason, progress = _kill_progress(kill.status)
-    if not kill.is_done and view.kill_waits_for:
-        progress = f"{progress}; {view.kill_waits_for}"
-    elif view.fresh is None and reason == "KillRequested":
+    is_confirmed_by_nobody = view.fresh is None and reason == "KillRequested"
+    waits_for = view.kill_waits_for or ("" if is_confirmed_by_nobody else kill.status.message)
+    if not kill.is_done and waits_for:
+        progress = f"{progress}; {waits_for}"
+    elif is_confirmed_by_nobody:
         cause = view.obstacle or no_report(view)
         progress = f"nobody has confirmed it: {cause.reason}: {cause.message}"
     way_out = view.release_waits_for or f"an Approval (ReleaseKill, killEpoch {kill.spec.epoch}) releases it"
