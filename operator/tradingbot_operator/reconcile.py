@@ -243,7 +243,7 @@ class Reconciler:
         try:
             await self._record_kill(key, plan)
         except (RefusedError, NotFoundError) as error:
-            if plan.kill is not None and "releasedAt" in plan.kill.status:
+            if plan.kill is not None and plan.kill.releases:
                 # As long as no record says that it is over, the bot is not told so.
                 raise
             # Also where its namespace is about to go: a deleted bot does not wait for what cannot be written any more.
@@ -253,7 +253,10 @@ class Reconciler:
             try:
                 with self._observer.writing(made):
                     self._store.put(made.kind, await create_once(self._connection, manifest))
-            except (RefusedError, NotFoundError) as error:
+            except (RefusedError, NotFoundError, ConflictError) as error:
+                if isinstance(error, ConflictError):
+                    # Something else has its name, or a webhook changed it: nothing else of the bot waits for that.
+                    await self._read_again(made)
                 refusals.append(Refusal(str(made), error.message[:1024]))
                 break
         return tuple(refusals)
@@ -262,6 +265,8 @@ class Reconciler:
         write = plan.kill
         if write is None:
             return
+        if write.releases:
+            await self._confirm_release(key)
         record = write.record
         if write.create is not None:
             made = ObjectKey(KILL, key.namespace, name_of(write.create))
@@ -277,6 +282,14 @@ class Reconciler:
         if record is not None and write.status:
             await self._put_status(ObjectKey(KILL, key.namespace, name_of(record)), record, write.status)
             count_steps(record, write.status)
+
+    async def _confirm_release(self, key: ObjectKey) -> None:
+        """The same decision on what the API server holds at this moment. Raises ConflictError where it is another."""
+        await self._read_all_again(key)
+        raw = self._store.get(key)
+        again = self._plan(key, raw) if raw is not None else None
+        if again is None or again.kill is None or not again.kill.releases:
+            raise ConflictError(f"what the release of a kill of {key} rests on has changed")
 
     async def _write_finalizers(self, key: ObjectKey, raw: Raw, *, held: bool) -> Raw:
         try:

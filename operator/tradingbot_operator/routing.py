@@ -48,6 +48,11 @@ def is_urgent(store: Store, key: ObjectKey) -> bool:
     return any(one is not None and annotation(one, KILL_ANNOTATION) is not None for one in (raw, *around))
 
 
+def is_killed(store: Store, bot: ObjectKey) -> bool:
+    """Whether a kill of a bot of this name was not released yet, so that its pod is asked at once how far it is."""
+    return any(not text(store.get(record) or {}, "status", "releasedAt") for record in store.kills_of(bot))
+
+
 def capital_rivals(store: Store, namespace: str, account: str) -> list[ObjectKey]:
     """The bots that share an account's capital; none where it has no limit, because then nobody minds the others."""
     raw = store.get(ObjectKey(ACCOUNT, namespace, account))

@@ -32,7 +32,7 @@ from tradingbot_operator.plan.pods import is_answering, newest
 from tradingbot_operator.plan.policies import NOT_READ
 from tradingbot_operator.plan.snapshot import CollectedSessions, gate_of, last_answer
 from tradingbot_operator.plan.symbols import account_of, live_account_of, symbols_of
-from tradingbot_operator.routing import capital_rivals, is_urgent
+from tradingbot_operator.routing import capital_rivals, is_killed, is_urgent
 from tradingbot_operator.store import ACCOUNT, CLAIM, GATE, JOB, POD, Store
 
 _PRODUCER_KINDS: Final = frozenset({"ConfigMap", "NetworkPolicy", JOB, POD})
@@ -138,7 +138,7 @@ def _target(store: Store, key: ObjectKey) -> Target | None:
         bot_uid=uid_of(bot),
         pod_uid=uid_of(pod),
         address=text(pod, "status", "podIP"),
-        kill_requested=is_being_deleted(bot) or is_urgent(store, key),
+        kill_requested=is_being_deleted(bot) or is_urgent(store, key) or is_killed(store, key),
     )
 
 

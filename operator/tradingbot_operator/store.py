@@ -217,8 +217,8 @@ class Store:
     def _touch(self, key: ObjectKey, stored: _Stored) -> None:
         if key.kind == BOT:
             self._touched.add(key)
-        elif key.kind == POD:
-            bots = (value for index, value in stored.index_entries if index == "bot")
+        elif key.kind in (POD, KILL):
+            bots = (value for index, value in stored.index_entries if index in ("bot", KILL))
             self._touched.update(ObjectKey(BOT, namespace, bot) for namespace, bot in bots)
         elif key.kind == ACCOUNT:
             self._touched.update(self.bots_on_account(key.namespace, key.name))

@@ -43,9 +43,14 @@ class KillWrite:
     record: Raw | None
     """As it is stored; None where it is to be created."""
     status: dict[str, Any]
-    annotated: str
+    annotated: str = ""
     """The kind that carries the annotation, TradingBot or BrokerAccount, and its name; empty where none does."""
     annotated_name: str = ""
+
+    @property
+    def releases(self) -> bool:
+        """Whether it ends the kill: then everything that rests on is read anew first."""
+        return "releasedAt" in self.status
 
 
 @dataclass(frozen=True)
@@ -136,7 +141,7 @@ def _write(snapshot: BotSnapshot, latch: Latch, kill: Kill, status: KillRecordSt
         return KillWrite(manifest, None, document, scope, name)
     if document == mapping(kill.record, "status"):
         return None
-    return KillWrite(None, kill.record, document, "")
+    return KillWrite(None, kill.record, document)
 
 
 def _insists(snapshot: BotSnapshot, latch: Latch, kill: Kill) -> tuple[bool, float | None]:

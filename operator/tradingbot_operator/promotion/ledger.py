@@ -84,7 +84,8 @@ def ledger_of(evidence: Iterable[Evidence], subject: Subject, *, now: datetime, 
         elif one.spec.type is not EvidenceType.SESSION:
             others[one.spec.type].append(one)
         elif one.observed_at < sessions_since:
-            set_aside[one.name] = "too old: it closed before " + sessions_since.date().isoformat()
+            # No date: it would be another one each day, and the status would say so of every session.
+            set_aside[one.name] = "too old: older than the gate's paperSessions.maxAge"
         else:
             (live if one.spec.account == subject.live_account else paper).append(one)
     on_paper = _sorted_out(paper, Mode.PAPER, set_aside, subject.capital)

@@ -10,7 +10,7 @@ from tradingbot_operator.plan.orphans import orphans
 from tradingbot_operator.plan.producers import source_digest
 from tradingbot_operator.plan.snapshot import BotSnapshot
 from tradingbot_operator.snapshots import ReportTargets, bot_snapshot
-from tradingbot_operator.store import ACCOUNT, APPROVAL, ATTESTATION, BOT, EVIDENCE, GATE, JOB, POD, Store
+from tradingbot_operator.store import ACCOUNT, APPROVAL, ATTESTATION, BOT, EVIDENCE, GATE, JOB, KILL, POD, Store
 from unit.operator.evidence_world import Cluster, a_gate, a_session, a_simulated_live_account, sessions
 from unit.operator.world import IMAGE, NOW, UID, a_bot, a_pod, an_account, answered
 
@@ -108,3 +108,18 @@ def test_what_a_promotion_rests_on_is_gathered() -> None:
     store.put(ACCOUNT, an_account("unused"))
     store.remove(ObjectKey(GATE, "demo", "standard"))
     assert look(store).gate is None and look(store).reported == ReportPending()
+
+
+def test_a_killed_bot_is_asked_at_once_until_somebody_releases_it_whatever_became_of_the_annotation() -> None:
+    store = a_store()
+    targets = ReportTargets(store)
+    assert [target.kill_requested for target in targets()] == [False]
+    record = {
+        "kind": KILL,
+        "metadata": {"name": "momentum-1", "namespace": "demo", "uid": "k1", "resourceVersion": "1"},
+        "spec": {"botRef": {"name": "momentum", "uid": UID}, "epoch": 1},
+    }
+    put(store, record)
+    assert [target.kill_requested for target in targets()] == [True]
+    put(store, record | {"metadata": record["metadata"] | {"resourceVersion": "2"}, "status": {"releasedAt": "now"}})
+    assert [target.kill_requested for target in targets()] == [False]
