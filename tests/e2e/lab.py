@@ -229,6 +229,11 @@ def signal_runtime(lab: Lab, bot: str, number: signal.Signals) -> None:
     pid = next((pid for pid, command in processes_of_pod(uid) if "tradingbot run" in command), None)
     if pid is None:
         raise LookupError(f"no runtime process in pod {lab.pod(bot)}")
+    signal_process(pid, number)
+
+
+def signal_process(pid: int, number: signal.Signals) -> None:
+    """Signals a process of a pod, from the node."""
     if os.geteuid() == 0:
         os.kill(pid, number)
     else:  # a kind cluster is used by an ordinary user, and its pods' processes are root's
