@@ -14,8 +14,8 @@ EMBEDDED = hack/cluster/cluster.sh
 export CLUSTER
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv lock generate lint test test-unit test-simulation test-contract test-cluster test-e2e coverage bench \
-  images cluster-up cluster-down cluster-purge cluster-status demo demo-down clean
+.PHONY: help venv lock generate docs lint test test-unit test-simulation test-contract test-cluster test-e2e coverage \
+  bench images cluster-up cluster-down cluster-purge cluster-status demo demo-down clean
 
 help: ## Show this list
 	@printf 'usage: make TARGET [ARGS=...] [CLUSTER=auto|kind|embedded|existing]\n\n'
@@ -52,10 +52,14 @@ $(STAMP): requirements/dev.lock pyproject.toml
 lock: venv ## Resolve pyproject.toml into requirements/*.lock (ARGS=--upgrade for newer versions)
 	$(BIN)/python hack/lock.py $(ARGS)
 
-generate: venv ## Write crds/*.yaml from the models, the policies' digests, and what the chart shares with them
+generate: venv ## Write crds/*.yaml from the models, the policies' digests, what the chart shares with them, docs/reference
 	$(BIN)/python -m tradingbot_api.crd crds
 	$(BIN)/python hack/policies.py
 	$(BIN)/python hack/chart.py
+	$(BIN)/python hack/docs.py generate
+
+docs: venv ## The documentation as a site, in site/; a dead link is an error
+	$(BIN)/python hack/docs.py build
 
 lint: venv ## Style, types, layers, shell scripts, and CRDs that match the models
 	@$(TIERS) lint
@@ -106,4 +110,4 @@ demo-down: venv ## Remove the demo and stop the cluster that it started
 	@$(BIN)/python hack/demo.py down
 
 clean: ## Remove what builds and tests leave behind, except .venv
-	rm -rf .tiers .demo .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache dist build
+	rm -rf .tiers .demo site .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache dist build

@@ -1,9 +1,9 @@
-"""Bars from CSV and Parquet files, looked at before anybody believes a backtest of them.
+"""Bars from CSV and Parquet files, and what bars from anywhere have to be before anybody believes a backtest of them.
 
 Must never repair: bars with a defect are refused, with the symbol and the check that they fail.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -36,7 +36,7 @@ class BarsRead:
     bars: Bars
     warnings: tuple[str, ...]
     files: tuple[str, ...]
-    """Names of the files they came from."""
+    """Names of the files they came from, or of the source."""
 
 
 def read_bars(path: Path, symbols: Sequence[str] | None = None) -> BarsRead:
@@ -55,17 +55,24 @@ def read_bars(path: Path, symbols: Sequence[str] | None = None) -> BarsRead:
                 if symbol in frames:
                     raise BarsUnusable(f"{file.name}: {symbol} is in another file, too")
                 frames[symbol] = frame
+    return checked(frames, symbols, str(path), tuple(file.name for file in files))
+
+
+def checked(
+    frames: "Mapping[str, pd.DataFrame]", symbols: Sequence[str] | None, where: str, files: tuple[str, ...]
+) -> BarsRead:
+    """Bars by symbol, where all are there and none has a defect. Raises BarsUnusable, which names `where`."""
     missing = [symbol for symbol in symbols or () if symbol not in frames]
     if missing:
-        raise BarsUnusable(f"{path}: no bars of {', '.join(missing)}")
+        raise BarsUnusable(f"{where}: no bars of {', '.join(missing)}")
     if not frames:
-        raise BarsUnusable(f"{path}: no bars")
+        raise BarsUnusable(f"{where}: no bars")
     defects = [f"{symbol}: {found}" for symbol, frame in frames.items() if (found := defect(frame)) is not None]
     if defects:
-        raise BarsUnusable(f"{path}: {'; '.join(defects[:20])}: mend the data, nothing is guessed")
+        raise BarsUnusable(f"{where}: {'; '.join(defects[:20])}: mend the data, nothing is guessed")
     ordered = symbols if symbols is not None else sorted(frames)
     bars = Bars.of_frames({symbol: frames[symbol] for symbol in ordered})
-    return BarsRead(bars, tuple(warnings_of(bars)), tuple(file.name for file in files))
+    return BarsRead(bars, tuple(warnings_of(bars)), files)
 
 
 def warnings_of(bars: Bars) -> list[str]:

@@ -40,7 +40,6 @@ BLOCKS: Final = 12
 """Stretches of the cross-validation: 924 ways to halve them."""
 ENOUGH_TRIALS: Final = 10
 """With fewer, the variance of the trials' Sharpe ratios is that of chance: 1 / n."""
-LEAST_DEFLATED: Final = 0.95
 _STEADY: Final = 0.1
 """Exposures that vary by less than this part of their largest time nothing."""
 
@@ -243,6 +242,7 @@ def _judged(facts: _Facts, checks: Checks) -> tuple[Check, ...]:
     efficiency = float(checks.walk_forward_efficiency.minimum_percent)
     ratio = float(checks.overfit_ratio.maximum)
     t, p = float(checks.statistical_significance.minimum_t), float(checks.statistical_significance.maximum_p)
+    deflated = float(checks.statistical_significance.minimum_deflated_sharpe)
     metrics = facts.metrics
     if not math.isfinite(metrics.sharpe):
         raise ArithmeticError("the equity is not finite: look for prices that are not")
@@ -292,8 +292,8 @@ def _judged(facts: _Facts, checks: Checks) -> tuple[Check, ...]:
         Check(
             "DeflatedSharpe",
             f"{facts.deflated:.3f}",
-            f">= {LEAST_DEFLATED:g}",
-            facts.deflated >= LEAST_DEFLATED,
+            f">= {deflated:g}",
+            facts.deflated >= deflated,
             f"Chance that the Sharpe ratio is more than the best of {facts.trials} trials by luck.",
         ),
     )

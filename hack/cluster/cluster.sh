@@ -136,7 +136,7 @@ need_binaries() { # what...
 command=${1:---help}
 case $command in
 up | build)
-    if [[ $(id -u) == 0 && ${2:-} != control-plane && ${2:-} != chart-tools && ${2:-} != --check ]]; then
+    if [[ $(id -u) == 0 && ${2:-} != control-plane && ${2:-} != chart-tools && ${2:-} != argocd && ${2:-} != --check ]]; then
         need containerd ctr runc nft ip modprobe buildah mmdebstrap /usr/lib/cni/bridge
     fi
     build_launcher

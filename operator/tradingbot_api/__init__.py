@@ -119,6 +119,7 @@ from tradingbot_api.tradingbot import (
     TradingBotStatus,
     WebhookSpec,
 )
+from tradingbot_api.validation_run import ArtifactStore, ValidationRun, ValidationRunSpec, ValidationRunStatus
 
 __all__ = [
     "ACCEPT_POSITIONS_ANNOTATION",
@@ -139,6 +140,7 @@ __all__ = [
     "ApprovalSpec",
     "ApprovedVerdict",
     "Artifact",
+    "ArtifactStore",
     "AttestationSpec",
     "AttestedItem",
     "AuditDifference",
@@ -227,6 +229,9 @@ __all__ = [
     "TradingState",
     "UsedApproval",
     "ValidationEvidence",
+    "ValidationRun",
+    "ValidationRunSpec",
+    "ValidationRunStatus",
     "WebhookSpec",
     "span",
 ]

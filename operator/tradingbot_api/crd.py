@@ -29,6 +29,7 @@ from tradingbot_api.model import cel
 from tradingbot_api.promotion_evidence import PromotionEvidenceSpec
 from tradingbot_api.promotion_gate import PromotionGateSpec, PromotionGateStatus
 from tradingbot_api.tradingbot import TradingBotSpec, TradingBotStatus
+from tradingbot_api.validation_run import ValidationRunSpec, ValidationRunStatus
 
 Schema = dict[str, Any]
 
@@ -219,6 +220,25 @@ RESOURCES: tuple[Resource, ...] = (
             Column("Image", ".spec.imageDigest", priority=1),
         ),
     ),
+    Resource(
+        kind="ValidationRun",
+        plural="validationruns",
+        short_names=("validation", "validations"),
+        description="One validation of a bot's strategy: a Job whose result becomes evidence. Asked for by its author.",
+        spec=ValidationRunSpec,
+        status=ValidationRunStatus,
+        name_rules=(),
+        columns=(
+            Column("Bot", ".spec.botRef.name", description="The bot whose strategy is validated"),
+            Column("Complete", _condition("Complete", "status"), description="Whether there is evidence"),
+            Column("Failed", _condition("Failed", "status"), description="Whether there will be none"),
+            Column("Reason", _condition("Complete", "reason"), description="What it waits for, or how it ended"),
+            Column("Evidence", ".status.evidence", description="The PromotionEvidence that came of it"),
+            Column("Age", ".metadata.creationTimestamp", "date"),
+            Column("Job", ".status.job", priority=1),
+            Column("Message", _condition("Complete", "message"), priority=1),
+        ),
+    ),
 )
 
 
@@ -267,6 +287,8 @@ def _printer_column(column: Column) -> Schema:
 
 def _root_schema(resource: Resource) -> Schema:
     status = {} if resource.status is None else {"status": structural_schema(resource.status)}
+    # The API server drops an empty list: in Git it would be a difference for ever.
+    rules = {"x-kubernetes-validations": list(resource.name_rules)} if resource.name_rules else {}
     return {
         "type": "object",
         "description": resource.description,
@@ -278,7 +300,7 @@ def _root_schema(resource: Resource) -> Schema:
             "spec": structural_schema(resource.spec),
             **status,
         },
-        "x-kubernetes-validations": list(resource.name_rules),
+        **rules,
     }
 
 

@@ -168,6 +168,8 @@ class StatisticalSignificance(WeightedCheck):
     """The least t statistic of the mean return."""
     maximum_p: Probability = Decimal("0.05")
     """The p of the permutation test must be below this."""
+    minimum_deflated_sharpe: Probability = Decimal("0.95")
+    """The least probability that the Sharpe ratio is more than the best of all trials by luck."""
 
 
 class PaperProfit(WeightedCheck):
@@ -250,7 +252,7 @@ class Checks(ApiModel):
     overfit_ratio: OverfitRatio = OverfitRatio()
     """OverfitRatio: in-sample over out-of-sample. Weighted by default."""
     statistical_significance: StatisticalSignificance = StatisticalSignificance()
-    """StatisticalSignificance: t statistic and permutation test. Weighted by default."""
+    """StatisticalSignificance: t statistic, permutation test, deflated Sharpe ratio. Weighted by default."""
     paper_profit: PaperProfit = PaperProfit()
     """PaperProfit: result of the counted sessions after costs. Weighted by default."""
     paper_max_drawdown: PaperMaxDrawdown = PaperMaxDrawdown()

@@ -69,5 +69,6 @@ METRICS_LABEL: Final = f"{GROUP}/metrics"
 """On a namespace, with the value `scrape`: its pods (Prometheus) may reach the figures of bots and operator."""
 
 PRODUCER_LABEL: Final = f"{GROUP}/producer"
-"""On a Job that makes evidence, on its pods, and on the ConfigMap it reads: `audit` or `preflight`. Present with any
-value; admission lets only the operator write such Jobs and ConfigMaps, and only the Job controller make such pods."""
+"""On a Job that makes evidence, on its pods, and on the ConfigMap it reads: `audit`, `preflight` or `validation`.
+Present with any value; admission lets only the operator write such Jobs and ConfigMaps, and only the Job controller
+make such pods."""

@@ -72,10 +72,15 @@ class ValidationEvidence(ApiModel):
     """t of the mean return."""
     permutation_p: Amount
     """p of the permutation test."""
+    deflated_sharpe: Amount
+    """Probability that the Sharpe ratio is more than the best of all trials by luck."""
+    causal: bool
+    """Whether no target changed when later bars were taken away, nor when it was asked for again. Where one did, the
+    strategy knows the future, and every other figure here is worth nothing."""
     artifacts: Annotated[list[Artifact], Field(min_length=1, max_length=50)]
     """The stored files with their hashes."""
     artifacts_verified: bool
-    """Whether the files were read again after they were stored, and their hashes matched."""
+    """Whether the files were read again after they were stored, and their hashes matched, and they are kept."""
     parameters_digest: Sha256
     """sha256 over strategy, parameters, symbols and timeframe as validated."""
     code_digest: Annotated[str, Field(max_length=128)]

@@ -32,6 +32,7 @@ from tradingbot_operator.cluster.watch import WATCH_LIMIT_SECONDS, WATCH_SECONDS
 from tradingbot_operator.cluster.write_gate import WriteGate
 from tradingbot_operator.figures import collect
 from tradingbot_operator.leadership import Leadership, LeaseTimes
+from tradingbot_operator.memory import give_back
 from tradingbot_operator.metrics import LEADER
 from tradingbot_operator.observer import Observer
 from tradingbot_operator.plan import PlanSettings
@@ -139,6 +140,7 @@ class Operator:
                 await self._crds.check()
                 await self._policies.read()
                 await self._sweeper.load()
+                give_back()
                 break
             except ApiError as error:
                 self._last_attempt = asyncio.get_running_loop().time()
@@ -251,6 +253,8 @@ class Operator:
             except ApiError as error:
                 _LOG.warning("sweep failed", error=error.message, code=error.code)
                 continue
+            finally:
+                give_back()
             if repaired:
                 _LOG.info("sweep repaired what no event told", objects=repaired)
             if sweeps % _SWEEPS_TO_A_FULL_LOOK == 0:

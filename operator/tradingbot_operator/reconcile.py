@@ -57,10 +57,11 @@ from tradingbot_operator.plan.orphans import orphans
 from tradingbot_operator.plan.snapshot import gate_of
 from tradingbot_operator.plan.status import Document, without_figures
 from tradingbot_operator.plan.symbols import account_of, accounts_of, live_account_of, symbols_of
+from tradingbot_operator.plan.validating import RunWrite, without_bot
 from tradingbot_operator.queue import WorkQueue
 from tradingbot_operator.routing import is_urgent
 from tradingbot_operator.snapshots import account_snapshot, bot_snapshot, gate_snapshot
-from tradingbot_operator.store import ACCOUNT, APPROVAL, ATTESTATION, BOT, CLAIM, EVIDENCE, GATE, KILL, Store
+from tradingbot_operator.store import ACCOUNT, APPROVAL, ATTESTATION, BOT, CLAIM, EVIDENCE, GATE, KILL, RUN, Store
 
 _LOG = structlog.get_logger(__name__)
 _UNREADABLE: Final = frozenset({"InvalidSpec", "AccountInvalid"})
@@ -172,6 +173,8 @@ class Reconciler:
             self.forget(key)
             if key.kind == BOT:
                 await self._remove(key, orphans(self._children(key), None))
+                runs = [run for one in self._store.runs_of(key) if (run := self._store.get(one)) is not None]
+                await self._tell_of_runs(without_bot(runs, self._now()))
             return True
         plan = self._plan(key, raw)
         if _cannot_read(plan):
@@ -192,6 +195,7 @@ class Reconciler:
         if await self._make_evidence(key, raw, plan):
             # What was written is evidence, or will be: the next look says so, and there may be more to do.
             self._queue.add(key)
+        await self._tell_of_runs(plan.runs)
         return not refused
 
     def _plan(self, key: ObjectKey, raw: Raw) -> Plan:
@@ -361,6 +365,15 @@ class Reconciler:
             # Known at once: what was taken away must not be taken for what is to be made anew under its name.
             self._observer.gone(ObjectKey(text(one, "kind"), key.namespace, name_of(one)), uid_of(one))
         return written
+
+    async def _tell_of_runs(self, writes: tuple[RunWrite, ...]) -> None:
+        """Writes what was seen of ValidationRuns; one that is gone meanwhile needs no word."""
+        for write in writes:
+            key = ObjectKey(RUN, namespace_of(write.run), name_of(write.run))
+            try:
+                await self._put_status(key, write.run, dict(write.status))
+            except NotFoundError:
+                self._observer.gone(key, uid_of(write.run))
 
     async def _tell_of_refused_evidence(self, key: ObjectKey, raw: Raw, error: RefusedError) -> None:
         message = f"the API server refused what makes evidence: {error.message}"

@@ -32,7 +32,7 @@ from tradingbot_operator.plan.symbols import (
     live_account_of,
     symbols_of,
 )
-from tradingbot_operator.store import ACCOUNT, APPROVAL, ATTESTATION, BOT, EVIDENCE, GATE, KILL, POD, Store
+from tradingbot_operator.store import ACCOUNT, APPROVAL, ATTESTATION, BOT, EVIDENCE, GATE, KILL, POD, RUN, Store
 
 # A gate's status lists its bots: a thousand new ones are told in a few writes, not in a thousand that each grow.
 PATIENCE_SECONDS: Final = MappingProxyType({GATE: 1.0})
@@ -71,7 +71,7 @@ def affected(store: Store, kind: str, before: Raw | None, after: Raw | None) -> 
         yield from _by_account(store, before, after, seen)
     elif kind == GATE:
         yield from _by_gate(store, before, after, seen)
-    elif kind in (EVIDENCE, APPROVAL, KILL):
+    elif kind in (EVIDENCE, APPROVAL, KILL, RUN):
         yield ObjectKey(BOT, namespace_of(seen), text(seen, "spec", "botRef", "name"))
     elif kind == ATTESTATION:
         yield from store.bots_at_gate(namespace_of(seen), text(seen, "spec", "gate"))

@@ -83,6 +83,7 @@ def bot_snapshot(
         approvals=_objects(store, store.approvals_of(key)),
         attestations=_objects(store, store.attestations_to(key.namespace, gate_of(bot))),
         kill_records=_objects(store, store.kills_of(key)),
+        validation_runs=_objects(store, store.runs_of(key)),
         flattening=tuple(one for one in made if label(one, PRODUCER_LABEL) == FLATTEN),
         producers=tuple(one for one in made if label(one, PRODUCER_LABEL) != FLATTEN),
         sessions=_sessions(book, bot, pods, evidence),

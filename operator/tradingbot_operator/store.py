@@ -3,7 +3,8 @@
 A cache, never the truth: any entry may be stale or missing, and the next watch event or sweep repairs it.
 Must never do I/O and must never hand out an object that anyone changes in place. Objects are kept as JSON and decoded
 for whoever asks: as text they take a fraction of the memory, and the garbage collector has nothing to walk through.
-Evidence, of which there is by far the most, is packed as well: each object by what the bot's first one already says.
+Evidence, of which there is by far the most, is packed as well: each object by what the bot's first one already says. So
+are children and pods, of which there are ten for each bot and which differ in little: by the first of their kind.
 """
 
 import json
@@ -36,6 +37,7 @@ EVIDENCE = "PromotionEvidence"
 APPROVAL = "Approval"
 ATTESTATION = "Attestation"
 KILL = "KillRecord"
+RUN = "ValidationRun"
 JOB = "Job"
 POD = "Pod"
 CLAIM = "PersistentVolumeClaim"
@@ -45,6 +47,8 @@ _IndexEntry = tuple[str, Any]
 _CLAIM_METADATA: Final = ("name", "namespace", "uid", "creationTimestamp")
 _CLAIM_SPEC: Final = ("accounts", "symbols", "capital", "mode")
 _CLAIM_STATUS: Final = ("effectiveMode", "grant")
+_NOT_PACKED: Final = frozenset({BOT, ACCOUNT, GATE, APPROVAL, ATTESTATION, KILL, RUN})
+"""What is looked at often, or differs in most."""
 _DECODED_KEPT: Final = 256
 """One look asks for the same few objects again and again."""
 
@@ -86,7 +90,7 @@ class Store:
         if stored is None:
             return None
         known, raw = self._decoded.get(key, (None, {}))
-        if stored.sample is not None:
+        if key.kind == EVIDENCE:
             # A look asks for all of a bot's evidence once: kept, it would only drive out what is asked for again.
             return cast(Raw, stored.decoded)
         if known is not stored:
@@ -128,7 +132,7 @@ class Store:
         self._forget_indices(key, known)
         entries = tuple(dict.fromkeys(_index_entries(kind, raw)))
         encoded = json.dumps(_without_managed_fields(raw), separators=(",", ":"), ensure_ascii=False).encode()
-        sample = self._samples.setdefault(entries[0], encoded) if kind == EVIDENCE else None
+        sample = self._sample(kind, entries, encoded)
         stored = _Stored(
             resource_version(raw),
             uid_of(raw),
@@ -142,6 +146,12 @@ class Store:
             self._indices[index].setdefault(value, set()).add(key)
         self._touch(key, stored)
         return True
+
+    def _sample(self, kind: str, entries: tuple[_IndexEntry, ...], encoded: bytes) -> bytes | None:
+        """What an object is packed by; None where it is not packed."""
+        if kind in _NOT_PACKED:
+            return None
+        return self._samples.setdefault(entries[0] if kind == EVIDENCE else (kind, None), encoded)
 
     def remove(self, key: ObjectKey, uid: str | None = None) -> Raw | None:
         """Forgets an object; with a uid only that very object, not a namesake made since."""
@@ -187,6 +197,10 @@ class Store:
     def kills_of(self, bot: ObjectKey) -> list[ObjectKey]:
         """The KillRecords of the bot's name."""
         return self._look_up(KILL, (bot.namespace, bot.name))
+
+    def runs_of(self, bot: ObjectKey) -> list[ObjectKey]:
+        """The ValidationRuns that name the bot."""
+        return self._look_up(RUN, (bot.namespace, bot.name))
 
     def attestations_to(self, namespace: str, gate: str) -> list[ObjectKey]:
         """The Attestations that name a gate."""
@@ -265,7 +279,7 @@ def _index_entries(kind: str, raw: Raw) -> Iterator[tuple[str, Any]]:
         if gate := gate_of(raw):
             yield "gate", (namespace, gate)
         return
-    if kind in (EVIDENCE, APPROVAL, KILL):
+    if kind in (EVIDENCE, APPROVAL, KILL, RUN):
         yield kind, (namespace, text(raw, "spec", "botRef", "name"))
         return
     if kind == ATTESTATION:

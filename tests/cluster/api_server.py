@@ -46,6 +46,7 @@ PATHS = {
     "Approval": ("apis/tradingbots.dev/v1alpha1", "approvals"),
     "Attestation": ("apis/tradingbots.dev/v1alpha1", "attestations"),
     "KillRecord": ("apis/tradingbots.dev/v1alpha1", "killrecords"),
+    "ValidationRun": ("apis/tradingbots.dev/v1alpha1", "validationruns"),
     "PersistentVolume": ("api/v1", "persistentvolumes"),
     "StorageClass": ("apis/storage.k8s.io/v1", "storageclasses"),
     "NetworkPolicy": ("apis/networking.k8s.io/v1", "networkpolicies"),

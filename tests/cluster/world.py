@@ -201,14 +201,14 @@ class World:
         self.run_again(bot, runtime)
         return runtime
 
-    def end_job(self, job: str, message: Json | str, *, exit_code: int = 0) -> Json:
-        """The pod that the Job controller made for a Job has run, and left these last words."""
+    def end_job(self, job: str, message: Json | str, *, exit_code: int = 0, image: str = "") -> Json:
+        """The pod that the Job controller made for a Job has run this image, and left these last words."""
         selector = f"batch.kubernetes.io/job-name={job}"
         (pod,) = eventually(lambda: self.api.list("Pod", self.namespace, labelSelector=selector), f"{job} has a pod")
         said = message if isinstance(message, str) else json.dumps(message)
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         ended = {"exitCode": exit_code, "message": said, "startedAt": now, "finishedAt": now, "reason": "Completed"}
-        container = {"name": pod["spec"]["containers"][0]["name"], "image": "i", "imageID": "", "ready": False}
+        container = {"name": pod["spec"]["containers"][0]["name"], "image": "i", "imageID": image, "ready": False}
         status = {
             "phase": "Failed" if exit_code else "Succeeded",
             "containerStatuses": [{**container, "restartCount": 0, "state": {"terminated": ended}}],

@@ -29,14 +29,15 @@ class Argo:
     cluster: Cluster
 
     def command(self, name: str, timeout_seconds: float = 900) -> None:
-        """hack/argocd/argocd.py up, or down."""
+        """`python -m argocd`: up, or down."""
         environment = {
             **os.environ,
             "KUBECONFIG": str(self.cluster.kubeconfig),
             "KUBECTL": self.cluster.kubectl,
+            "PYTHONPATH": str(ROOT / "hack"),
         }
-        script = [sys.executable, str(ROOT / "hack/argocd/argocd.py"), name]
-        subprocess.run(script, check=True, env=environment, timeout=timeout_seconds)
+        command = [sys.executable, "-m", "argocd", name]
+        subprocess.run(command, check=True, env=environment, timeout=timeout_seconds)
 
     def kubectl(self, *args: str) -> str:
         """kubectl in Argo CD's namespace."""

@@ -143,7 +143,7 @@ def test_a_kill_outlives_its_bot_and_ends_by_a_named_persons_word(lab: Lab) -> N
     assert (report["kill"]["epoch"], report["kill"]["scope"], report["kill"]["reason"]) == (1, "KillRecord", "bad feed")
     lab.wait_for_condition(bot, "Killed", "True", "OrdersCancelled", timeout_seconds=60)
 
-    with pytest.raises(subprocess.CalledProcessError, match="release"):
+    with pytest.raises(subprocess.CalledProcessError):
         _release(lab, bot, 1, "mallory")
     _may_release(lab, "rita")
     assert len(lab.requests(account)) == sent

@@ -13,60 +13,16 @@ from pathlib import Path
 import pytest
 
 from e2e.lab import Cluster
-from tutorial_page import PAGE, Step, missing, steps
+from newcomers_shell import Shell
+from tutorial_page import PAGE, missing, steps
 
 ROOT = Path(__file__).parents[2]
-STEP_SECONDS = 960
-"""More than the longest wait of the page, which ends by itself."""
 NAMESPACE = "tutorial"
 
 
-class Shell:
-    """One bash, as a newcomer has it: without a kubeconfig, and with nobody at its keyboard."""
-
-    def __init__(self, folder: Path, notes: Path) -> None:
-        self._notes = notes
-        own = os.environ.get("CLUSTER") == "existing"
-        # Neither what the tests were given, nor the environment that they run in.
-        left_out = {"VIRTUAL_ENV", "PYTHONPATH", "KUBECTL"} | (set() if own else {"KUBECONFIG"})
-        shell = {name: value for name, value in os.environ.items() if name not in left_out}
-        self._bash = subprocess.Popen(
-            ["bash", "--noprofile", "--norc"], cwd=folder, env=shell, stdin=subprocess.PIPE, text=True
-        )
-
-    def type(self, number: int, step: Step) -> str:
-        """Output of a step, whose last command has to succeed and whose others may not fail either."""
-        block, printed, code = (self._notes / f"{number:02d}.{kind}" for kind in ("sh", "out", "code"))
-        block.write_text(f"set -e\n{step.commands}set +e\n", encoding="utf-8")
-        assert self._bash.stdin is not None
-        self._bash.stdin.write(
-            f"source {block} </dev/null >{printed} 2>&1; echo $? >{code}.new; mv {code}.new {code}\n"
-        )
-        self._bash.stdin.flush()
-        deadline = time.monotonic() + STEP_SECONDS
-        while not code.exists():
-            said = printed.read_text(encoding="utf-8", errors="replace") if printed.exists() else ""
-            assert self._bash.poll() is None, f"{step.name}: a command failed:\n{said[-4000:]}"
-            assert time.monotonic() < deadline, f"{step.name}: not done after {STEP_SECONDS} s:\n{said[-4000:]}"
-            time.sleep(0.2)
-        said = printed.read_text(encoding="utf-8", errors="replace")
-        assert code.read_text().strip() == "0", f"{step.name}:\n{said[-4000:]}"
-        return said
-
-    def close(self) -> None:
-        """Ends it, and what it may still wait for."""
-        assert self._bash.stdin is not None
-        self._bash.stdin.close()
-        try:
-            self._bash.wait(timeout=10)
-        except subprocess.TimeoutExpired:
-            self._bash.kill()
-            self._bash.wait()
-
-
 @pytest.fixture
-def clone(tmp_path: Path) -> Path:
-    """Every file that git has or would take, as it is now, and nothing else."""
+def clone(tmp_path: Path) -> Iterator[Path]:
+    """Every file that git has or would take, as it is now, and nothing else; removed with all that was installed."""
     folder = tmp_path / "tradingbot-operator"
     listing = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
     listed = subprocess.run(listing, cwd=ROOT, capture_output=True, text=True, check=True).stdout
@@ -74,7 +30,8 @@ def clone(tmp_path: Path) -> Path:
         if (ROOT / name).is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, folder / name)
-    return folder
+    yield folder
+    shutil.rmtree(folder)
 
 
 @pytest.fixture
@@ -84,7 +41,11 @@ def shell(clone: Path, tmp_path: Path, cluster: Cluster) -> Iterator[Shell]:
     cluster.run(*gone, timeout_seconds=160)
     notes = tmp_path / "notes"
     notes.mkdir()
-    shell = Shell(clone, notes)
+    own = os.environ.get("CLUSTER") == "existing"
+    # Neither what the tests were given, nor the environment or the terminal that they run in.
+    left_out = {"VIRTUAL_ENV", "PYTHONPATH", "KUBECTL", "MAKEFLAGS", "MAKELEVEL", "COLUMNS", "FORCE_COLOR"}
+    left_out |= set() if own else {"KUBECONFIG"}
+    shell = Shell(clone, notes, {name: value for name, value in os.environ.items() if name not in left_out})
     yield shell
     shell.close()
     cluster.run("delete", "namespace", NAMESPACE, "--ignore-not-found", "--wait=false")

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Annotated
 
+import numpy as np
 import pandas as pd
 from pydantic import Field
 
@@ -51,3 +52,47 @@ class Holding(Strategy[TiltingParameters]):
         """Always heavy."""
         index = next(iter(bars.values())).index
         return pd.DataFrame(dict.fromkeys(bars, self.parameters.heavy), index=index) / len(bars)
+
+
+class GuessingParameters(Parameters):
+    """Parameters of `guessing`."""
+
+    number: Annotated[int, Field(ge=1, le=1_000_000)] = 1
+
+
+class Guessing(Strategy[GuessingParameters]):
+    """In or out of each symbol for a week at a time, by dice: whoever tries many numbers finds one that looks good."""
+
+    name = "guessing"
+    parameters_model = GuessingParameters
+
+    @property
+    def lookback(self) -> int:
+        """The day is all it looks at."""
+        return 2
+
+    def targets(self, bars: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+        """Thrown anew for each symbol and each week, and always the same for the same week."""
+        index = next(iter(bars.values())).index
+        weeks = np.array([day.toordinal() // 7 for day in index])
+        each, names = np.unique(weeks), sorted(bars)
+        thrown = [np.random.default_rng([self.parameters.number, week]).integers(0, 2, len(names)) for week in each]
+        shares = 0.9 * np.array(thrown)[np.searchsorted(each, weeks)] / len(names)
+        return pd.DataFrame(shares, index=index, columns=names)[list(bars)]
+
+
+class Foreseeing(Strategy[GuessingParameters]):
+    """Holds what will have risen on the next day, as far as it is given one: in a backtest it cannot lose."""
+
+    name = "foreseeing"
+    parameters_model = GuessingParameters
+
+    @property
+    def lookback(self) -> int:
+        """The day is all that it says it looks at."""
+        return 2
+
+    def targets(self, bars: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+        """In where the next close is higher; the last day has none."""
+        closes = pd.DataFrame({symbol: frame["close"] for symbol, frame in bars.items()})
+        return 0.9 * (closes.shift(-1) > closes).astype(float) / len(bars)

@@ -2,7 +2,8 @@
 
 The real runtime trades on the simulator and closes its sessions, the real `tradingbot audit` judges them over HTTP
 against the simulator's own record, the real `evaluate` gives the verdict. What stands in for the operator and the
-cluster is how a report and its audit become one PromotionEvidence, and the names of image and pod.
+cluster is how a report and its audit become one PromotionEvidence, and the names of image and pod. A validation is the
+real command's, too, on the bars of the same simulator.
 """
 
 import asyncio
@@ -36,6 +37,7 @@ from tradingbot_api import (
     PromotionGateSpec,
     SessionReport,
     TradingBotSpec,
+    ValidationEvidence,
 )
 from tradingbot_operator.promotion.evaluate import Assessment, Facts, evaluate
 from tradingbot_operator.promotion.ledger import Evidence
@@ -66,7 +68,10 @@ def strategies_installed(directory: Path) -> Iterator[None]:
     package = directory / "paper_strategies-1.dist-info"
     package.mkdir()
     (package / "METADATA").write_text("Metadata-Version: 2.1\nName: paper-strategies\nVersion: 1\n")
-    lines = [f"{name.lower()} = simulation.paper_strategies:{name}" for name in ("Tilting", "Holding")]
+    lines = [
+        f"{name.lower()} = simulation.paper_strategies:{name}"
+        for name in ("Tilting", "Holding", "Guessing", "Foreseeing")
+    ]
     (package / "entry_points.txt").write_text("\n".join(["[tradingbot.strategies]", *lines, ""]))
     sys.path.insert(0, str(directory))
     try:
@@ -120,6 +125,8 @@ class PaperRun:
         defaults: dict[str, Any] = {"capital": "20000", "timeframe": "1Day", "risk": {"maxPositionPercent": "100"}}
         self.world = World(directory / "state", **(defaults | config))
         self._preflights: dict[datetime, PreflightReport] = {}
+        self.validation: ValidationEvidence | None = None
+        """What `validate` found, if it was asked."""
 
     def trade(self, sessions: int, meanwhile: Meanwhile | None = None) -> None:
         """Trades so many sessions; `meanwhile` happens at noon of each, told the session's number from 0."""
@@ -175,6 +182,14 @@ class PaperRun:
                 found += said.audits
         return Traded(self, closed, AuditReports(uid=UID, mode="paper", audits=found))
 
+    def validate(self, days: int, seed: int = 1) -> ValidationEvidence:
+        """Validates the strategy on the broker's bars of the last so many sessions; from here on it is evidence."""
+        asked = ("--from-broker", "--days", str(days), "--seed", str(seed), "--processes", "1", "--image", IMAGE)
+        with served(self.world.simulator) as url:
+            said = self._command(url, PAPER, "validate", *asked, "--out", str(self.directory / "results"))
+        self.validation = ValidationEvidence.model_validate_json(said)
+        return self.validation
+
     def _command(self, url: str, keys: tuple[str, str], name: str, *options: str, **broker: str) -> str:
         """Runs one of the runtime's commands; gives its termination message, which is all that an operator sees."""
         document = json.loads(self.world.config.model_dump_json(by_alias=True))
@@ -218,7 +233,11 @@ class PaperRun:
             gate_name="gate",
             gate=gate,
             subject=subject,
-            evidence=[*_sessions(traded, closed.sessions, audits.audits), self._preflight(subject, now)],
+            evidence=[
+                *_sessions(traded, closed.sessions, audits.audits),
+                self._preflight(subject, now),
+                *self._validations(traded, now),
+            ],
             incidents=tuple(one.id for one in report.incidents),
             killed=report.kill is not None,
         )
@@ -231,6 +250,12 @@ class PaperRun:
             self._preflights[now] = PreflightReport.model_validate_json(said)
         checks = [json.loads(one.model_dump_json(by_alias=True)) for one in self._preflights[now].checks]
         return _evidence("preflight", EvidenceType.PREFLIGHT, subject, now, "live", checks)
+
+    def _validations(self, subject: Subject, now: datetime) -> list[Evidence]:
+        if self.validation is None:
+            return []
+        part = json.loads(self.validation.model_dump_json(by_alias=True))
+        return [_evidence("validation", EvidenceType.VALIDATION, subject, now, "paper", part)]
 
 
 def _sessions(subject: Subject, closed: Sequence[ClosedSession], audits: Sequence[AuditReport]) -> list[Evidence]:

@@ -13,11 +13,18 @@ from typing import Any
 import pytest
 import yaml
 
-from simulation.promotion_runs import PaperRun, strategies_installed
+from simulation.paper_strategies import Guessing
+from simulation.promotion_runs import PaperRun, Traded, strategies_installed
+from simulation.replayed_markets import on_sessions, replaying
 from tradingbot_api import CheckState, GateVerdict, PromotionGateSpec, SessionReport
 from tradingbot_operator.promotion import ledger
 from tradingbot_operator.promotion.evaluate import Assessment
 from tradingbot_operator.promotion.findings import Finding
+from tradingbot_research.engine import backtest
+from tradingbot_research.market import Bars
+from tradingbot_research.statistics import sharpe_ratio
+from tradingbot_research.sweep import targets_of
+from unit.research.candidates import RULES, market_of_moods, market_of_noise
 
 DEMO = Path(__file__).parents[2] / "manifests" / "gates" / "demo.yaml"
 SESSIONS = 31
@@ -260,3 +267,76 @@ def test_the_evidence_of_a_good_bot_says_nothing_of_one_with_more_capital(good_r
     assert now.verdict is GateVerdict.GO
     assert (found.verdict, found.sessions) == (GateVerdict.NO_GO, 0)
     assert all("of another subject" in why for why in found.ledger.set_aside.values())
+
+
+# ---------------------------------------------------------------------- the overfit one, and the one with an edge
+
+HISTORY = 600
+"""Days before the first session on paper."""
+TO_COME = SESSIONS + 5
+DAYS = HISTORY + TO_COME
+VALIDATED = 500
+BEST_OF = 100
+VALIDATION_CHECKS = (
+    "validationArtifacts",
+    "backtestSharpe",
+    "backtestMaxDrawdown",
+    "walkForwardEfficiency",
+    "overfitRatio",
+    "statisticalSignificance",
+)
+
+
+def a_gate_that_validates(**changes: Any) -> PromotionGateSpec:
+    """The demo's gate with every check of a validation, and so long as nothing but that is at stake."""
+    asked: dict[str, Any] = {name: {} for name in VALIDATION_CHECKS}
+    return a_gate(**asked | {"paperProfit": OFF, "paperTrades": OFF} | changes)
+
+
+def validated_run(directory: Path, bars: Bars, strategy: dict[str, Any]) -> Traded:
+    """Thirty-one sessions on paper in this market, and a validation of the strategy on the broker's bars of it."""
+    market: dict[str, Any] = {"simulator": replaying(directory, bars), "symbols": list(bars.symbols)}
+    run = PaperRun(directory, strategy=strategy, execution={"limitOffsetBps": 100}, **market)
+    run.trade(SESSIONS)
+    run.validate(VALIDATED)
+    traded = run.audited()
+    run.world.database.close()
+    return traded
+
+
+def luckiest(bars: Bars) -> int:
+    """The number that would have earned the most, as somebody finds it who has a computer and knows the past."""
+    tried = {number: Guessing.from_parameters({"number": number}) for number in range(1, BEST_OF + 1)}
+    return max(tried, key=lambda number: sharpe_ratio(backtest(bars, targets_of(tried[number], bars), RULES).returns))
+
+
+def test_an_overfit_bot_is_no_go_because_of_its_real_validation(tmp_path: Path) -> None:
+    noise = on_sessions(market_of_noise(5, days=DAYS, symbols=2), TO_COME)
+    number = luckiest(noise.between(HISTORY - VALIDATED, HISTORY))
+    traded = validated_run(tmp_path, noise, {"name": "guessing", "parameters": {"number": number}})
+    found = traded.judged(a_gate_that_validates())
+    # It looked good to whoever chose it, and nothing in its backtest shows that it was chosen.
+    assert finding(found, "BacktestSharpe").state is CheckState.PASS
+    assert finding(found, "ValidationArtifacts").state is CheckState.PASS
+    assert (found.verdict, found.blockers) == (GateVerdict.NO_GO, ())
+    assert "StatisticalSignificance" in found.failed
+    assert set(found.failed) <= {"WalkForwardEfficiency", "OverfitRatio", "StatisticalSignificance"}
+    unasked = dict.fromkeys(VALIDATION_CHECKS, OFF)
+    assert traded.judged(a_gate_that_validates(**unasked)).verdict is GateVerdict.GO
+
+
+def test_a_bot_with_an_edge_passes_every_check_of_its_validation(tmp_path: Path) -> None:
+    moods = on_sessions(market_of_moods(1, days=DAYS), TO_COME)
+    strategy = {"name": "momentum", "parameters": {"lookback": 15, "max_weight": 0.45}}
+    found = validated_run(tmp_path, moods, strategy).judged(a_gate_that_validates())
+    assert (found.verdict, found.score, found.failed) == (GateVerdict.GO, 10_000, ())
+    assert "deflated Sharpe" in finding(found, "StatisticalSignificance").observed
+
+
+def test_a_bot_that_knows_the_future_passes_no_check_of_its_validation(tmp_path: Path) -> None:
+    noise = on_sessions(market_of_noise(5, days=DAYS, symbols=2), TO_COME)
+    found = validated_run(tmp_path, noise, {"name": "foreseeing"}).judged(a_gate_that_validates())
+    assert found.verdict is GateVerdict.NO_GO
+    named = [name[0].upper() + name[1:] for name in VALIDATION_CHECKS]
+    assert {finding(found, name).observed for name in named} == {"look-ahead"}
+    assert set(named) <= set(found.failed)

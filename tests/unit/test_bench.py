@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,9 @@ with warnings.catch_warnings():
 
 from bench import __main__ as program
 from bench.harness import Bench, Measurement, Scale, in_turns, table
+from bench.kill_books import Ended, Told, ending_of
+from bench.kill_fleet import Bot, Place, symbol_of
+from bench.kill_switch import Killed, milliseconds
 
 
 def counted(measured: list[str], name: str, value: float) -> float:
@@ -96,3 +100,52 @@ def test_what_does_not_exist_cannot_be_asked_for() -> None:
 def test_every_bench_has_a_name_of_its_own() -> None:
     names = [bench.name for bench in program.BENCHES]
     assert len(set(names)) == len(names)
+
+
+def told(at: float, event: str, order_id: str, symbol: str = "KAA", left: str | None = None) -> Told:
+    return Told(at, event, order_id, symbol, None if left is None else Decimal(left))
+
+
+def ended(*updates: Told) -> Ended | None:
+    return ending_of(updates, frozenset({"one", "two"}), frozenset({"KAA", "KAB"}), since=10.0)
+
+
+CANCELLED = (told(11, "canceled", "one"), told(12, "canceled", "two", "KAB"))
+FLAT = (told(13, "fill", "x", left="0"), told(15, "fill", "y", "KAB", "0"))
+
+
+def test_a_kill_has_ended_with_the_last_cancel_and_the_last_share() -> None:
+    assert ended(*CANCELLED, *FLAT) == Ended(12, 15)
+    assert ended(*FLAT, told(11, "canceled", "one"), told(17, "canceled", "two")) == Ended(17, 17)
+
+
+def test_a_kill_has_not_ended_while_the_broker_has_not_told_of_everything() -> None:
+    assert ended(*CANCELLED, FLAT[0]) is None
+    assert ended(CANCELLED[0], *FLAT) is None
+    assert ended(*CANCELLED, FLAT[0], told(14, "partial_fill", "y", "KAB", "3")) is None
+
+
+def test_what_was_flat_before_the_kill_or_is_bought_again_after_it_is_not_flat() -> None:
+    assert ended(*CANCELLED, told(9, "fill", "x", left="0"), FLAT[1]) is None
+    assert ended(*CANCELLED, *FLAT, told(16, "fill", "z", left="10")) is None
+
+
+def test_others_orders_and_symbols_say_nothing_of_a_kill() -> None:
+    others = (told(20, "canceled", "three"), told(21, "fill", "w", "KAC", "5"))
+    assert ended(*CANCELLED, *FLAT, *others) == Ended(12, 15)
+
+
+def test_a_kill_is_counted_from_the_annotation_to_each_word() -> None:
+    found = milliseconds(1_772_463_600.0, Ended(1_772_463_600.1, 1_772_463_600.25), "2026-03-02T15:00:00.500Z")
+    assert [round(one) for one in (found.cancelled, found.flat, found.reported)] == [100, 250, 500]
+    assert isinstance(found, Killed)
+
+
+def test_no_two_bots_of_an_account_share_a_symbol_and_no_two_bots_an_address() -> None:
+    places = [Place("n", name, number) for number, name in enumerate(("lonely", "crowd"))]
+    bots = [Bot(place, index, 80) for place in places for index in range(100)]
+    for place in places:
+        symbols = [symbol for bot in bots if bot.place is place for symbol in bot.symbols]
+        assert len(set(symbols)) == len(symbols) == 200
+    assert len({address for bot in bots for address in (bot.address, bot.seen_at)}) == 400
+    assert symbol_of(0) == "KAA"

@@ -194,7 +194,7 @@ def test_only_annotations_labels_and_finalizers_that_exist_are_named() -> None:
     named = {
         f"{path.name}: {found}"
         for path in PAGES
-        for found in re.findall(r"tradingbots\.dev/[a-z][a-z-]*[a-z]", path.read_text(encoding="utf-8"))
+        for found in re.findall(r"(?<!\.)tradingbots\.dev/[a-z][a-z-]*[a-z]", path.read_text(encoding="utf-8"))
         if found not in known and found != "tradingbots.dev/v"
     }
     assert named == set()

@@ -35,6 +35,7 @@ _WORDS: Mapping[str, tuple[type[Enum], Enum]] = {
     "position_intent": (PositionIntent, PositionIntent.BUY_TO_OPEN),
 }
 """Words that alpaca-py's model knows only some of, and what stands in while it checks the rest of the order."""
+_KNOWN_WORDS: Final = {field: frozenset(entry.value for entry in words) for field, (words, _) in _WORDS.items()}
 
 
 _EXECUTIONS: Final = ("fill", "partial_fill")
@@ -151,9 +152,9 @@ def clock_from(raw: object) -> MarketClock:
 
 def _with_known_words(body: Json) -> dict[str, Any]:
     known = dict(body)
-    for field, (words, stand_in) in _WORDS.items():
+    for field, (_, stand_in) in _WORDS.items():
         word = known.get(field)
-        if word not in (None, "") and word not in {entry.value for entry in words}:
+        if word not in (None, "") and word not in _KNOWN_WORDS[field]:
             known[field] = stand_in.value
     known["legs"] = None  # read one by one
     return known

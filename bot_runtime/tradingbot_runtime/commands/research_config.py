@@ -1,10 +1,10 @@
-"""What of a bot's config a backtest and a validation need. Neither asks a broker, so neither needs one or a grant."""
+"""What of a bot's config a backtest and a validation need. Neither trades, so neither needs a grant."""
 
 from typing import Annotated
 
 from pydantic import Field
 
-from tradingbot_api import ExecutionSpec, StrategySpec, Timeframe
+from tradingbot_api import BotIdentity, BrokerEndpoint, ExecutionSpec, StrategySpec, Timeframe
 from tradingbot_api.model import ObservedModel, PositiveAmount, Symbol
 
 
@@ -21,3 +21,12 @@ class ResearchConfig(ObservedModel):
     """What weights are shares of."""
     execution: ExecutionSpec = ExecutionSpec()
     """The smallest trade comes from it."""
+
+
+class BrokerResearchConfig(ResearchConfig):
+    """With what a validation needs that reads its bars from the broker."""
+
+    bot: BotIdentity
+    """Who the bot is."""
+    broker: BrokerEndpoint
+    """Where the market data is."""

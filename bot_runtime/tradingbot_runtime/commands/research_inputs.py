@@ -3,7 +3,7 @@
 import json
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,22 +11,40 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tradingbot_runtime.commands.endings import EX_DATA, WrongConfig, end, fail
-from tradingbot_runtime.commands.inputs import read_document
+from tradingbot_runtime.commands.endings import EX_DATA, EX_TEMPFAIL, WrongConfig, end, fail
+from tradingbot_runtime.commands.inputs import keys_in, read_document
 
 if TYPE_CHECKING:
+    from tradingbot_api import Timeframe
     from tradingbot_research.bars_files import BarsRead
     from tradingbot_research.rules import Rules
     from tradingbot_runtime.strategies.contract import Strategy
 
 _WHAT, _COSTS = "What is looked at", "What trading costs"
 
-BarsPath = Annotated[
-    Path,
+_BARS = typer.Option(
+    "--bars",
+    help="CSV or Parquet file, or a folder with one for each symbol, such as AAPL.csv. Columns: timestamp, open,"
+    " high, low, close, volume, and symbol where a file holds several.",
+    rich_help_panel=_WHAT,
+)
+BarsPath = Annotated[Path, _BARS]
+BarsPathIfAny = Annotated[Path | None, _BARS]
+FromBroker = Annotated[
+    bool,
     typer.Option(
-        "--bars",
-        help="CSV or Parquet file, or a folder with one for each symbol, such as AAPL.csv. Columns: timestamp, open,"
-        " high, low, close, volume, and symbol where a file holds several.",
+        help="Read the bars from the market data of the broker in --config, instead of --bars. Keys come from"
+        " APCA_API_KEY_ID and APCA_API_SECRET_KEY.",
+        rich_help_panel=_WHAT,
+    ),
+]
+Sessions = Annotated[
+    int | None,
+    typer.Option(
+        "--days",
+        min=1,
+        max=10_000,
+        help="With --from-broker: bars of so many sessions.",
         rich_help_panel=_WHAT,
     ),
 ]
@@ -76,6 +94,35 @@ class CostOptions:
 
 
 @dataclass(frozen=True)
+class BrokerBars:
+    """Bars that are to be read from the broker of the config."""
+
+    days: int
+    """Of the last so many sessions."""
+    told: Callable[[str, int, int], None]
+    """Told of a step, how much of it is done, and how much there is."""
+
+
+def source_of(
+    bars: Path | None,
+    from_broker: bool,
+    days: int | None,
+    config: Path | None,
+    told: Callable[[str, int, int], None],
+) -> Path | BrokerBars:
+    """Where the bars are read from. Raises WrongConfig where the options do not say that clearly."""
+    if (bars is None) == (not from_broker):
+        raise WrongConfig("InvalidOptions", "give --bars or --from-broker, and not both")
+    if bars is not None:
+        if days is not None:
+            raise WrongConfig("InvalidOptions", "--days belongs to --from-broker: a file is read whole")
+        return bars
+    if config is None or days is None:
+        raise WrongConfig("InvalidOptions", "--from-broker needs --config, which names the broker, and --days")
+    return BrokerBars(days, told)
+
+
+@dataclass(frozen=True)
 class Subject:
     """What is looked at."""
 
@@ -86,7 +133,7 @@ class Subject:
 
 
 def subject_of(
-    bars: Path,
+    bars: Path | BrokerBars,
     config: Path | None,
     strategy: str | None,
     settings: Sequence[str],
@@ -95,7 +142,7 @@ def subject_of(
     capital: float | None,
     costs: CostOptions,
 ) -> Subject:
-    """Reads what the options name. Raises WrongConfig, BarsUnusable."""
+    """Reads what the options name. Raises WrongConfig, BarsUnusable, BrokerError."""
     from tradingbot_api import Timeframe
     from tradingbot_research.bars_files import check_spacing, read_bars
     from tradingbot_research.rules import Costs, Rules
@@ -131,9 +178,27 @@ def subject_of(
         raise WrongConfig(type(error).__name__, str(error)) from error
     except ValueError as error:
         raise WrongConfig("InvalidOptions", str(error)) from error
-    found = read_bars(bars, wanted)
+    if isinstance(bars, Path):
+        found = read_bars(bars, wanted)
+    else:
+        found = _from_broker(bars, config, wanted, Timeframe(timeframe))
     check_spacing(found.bars, Timeframe(timeframe))
     return Subject(loaded, found, rules, timeframe)
+
+
+def _from_broker(
+    source: BrokerBars, config: Path | None, symbols: Sequence[str] | None, timeframe: "Timeframe"
+) -> "BarsRead":
+    from tradingbot_runtime.commands.broker_bars import read_broker_bars
+    from tradingbot_runtime.commands.research_config import BrokerResearchConfig
+    from tradingbot_runtime.ops import logs
+
+    if config is None:
+        raise WrongConfig("InvalidOptions", "--from-broker needs --config, which names the broker")
+    read, keys = read_document(config, BrokerResearchConfig), keys_in(os.environ)
+    logs.configure(read.bot.name, read.bot.namespace)
+    wanted = read.model_copy(update={"symbols": list(symbols or read.symbols), "timeframe": timeframe})
+    return read_broker_bars(wanted, keys, source.days, source.told)
 
 
 def _parameters(settings: Sequence[str]) -> dict[str, Any]:
@@ -183,6 +248,7 @@ def research_refusals(*, last_words: bool = False) -> Iterator[None]:
         from tradingbot_research.bars_files import BarsUnusable
         from tradingbot_research.sweep import StrategyBroke, TooManyTrials
         from tradingbot_research.walk_forward import TooFewDays
+        from tradingbot_runtime.broker.port import BrokerError, BrokerUnavailable
     except ModuleNotFoundError as error:
         stop(EX_CONFIG, "NotInstalled", f"{error.name} is missing: install tradingbot-operator[research]")
     try:
@@ -195,6 +261,10 @@ def research_refusals(*, last_words: bool = False) -> Iterator[None]:
         stop(EX_CONFIG, "TooManyTrials", str(error))
     except (BarsUnusable, TooFewDays) as error:
         stop(EX_DATA, type(error).__name__, str(error))
+    except BrokerUnavailable as error:
+        stop(EX_TEMPFAIL, "BrokerUnavailable", str(error))
+    except BrokerError as error:
+        stop(EX_CONFIG, "BrokerRefused", str(error))
     except NotReproduced as error:
         stop(EX_DATA, "NotReproduced", str(error))
     except OSError as error:

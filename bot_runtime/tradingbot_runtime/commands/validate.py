@@ -1,4 +1,4 @@
-"""`tradingbot validate`: whether a strategy has earned trust. Asks no broker, orders nothing, writes one folder."""
+"""`tradingbot validate`: whether a strategy has earned trust. Of a broker it asks bars at most; it never orders."""
 
 import os
 from collections.abc import Iterator
@@ -10,13 +10,15 @@ import typer
 
 from tradingbot_runtime.commands.endings import WrongConfig, leave_last_words
 from tradingbot_runtime.commands.research_inputs import (
-    BarsPath,
+    BarsPathIfAny,
     Capital,
     Commission,
     ConfigPath,
     CostOptions,
+    FromBroker,
     HalfSpread,
     MinimumCommission,
+    Sessions,
     Settings,
     Slippage,
     StrategyName,
@@ -24,6 +26,7 @@ from tradingbot_runtime.commands.research_inputs import (
     TimeframeName,
     choices_of,
     research_refusals,
+    source_of,
     subject_of,
 )
 
@@ -33,10 +36,12 @@ _PLACE = "TERMINATION_MESSAGE_PATH"
 
 
 def validate(
-    bars: BarsPath,
     out: Annotated[
         Path, typer.Option(help="Folder for results; a run makes a folder of its own in it.", file_okay=False)
     ],
+    bars: BarsPathIfAny = None,
+    from_broker: FromBroker = False,
+    days: Sessions = None,
     config: ConfigPath = None,
     strategy: StrategyName = None,
     settings: Settings = None,
@@ -101,15 +106,21 @@ def validate(
     report.html, and trades, equity, trials and what could not be done as Parquet. The same inputs give the same bytes.
     The result, a ValidationEvidence, is printed as JSON and goes, in at most 3500 bytes, to the termination message.
 
-    Exit codes: 0 every check is passed; 1 some are not, and are named; 65 the bars cannot be used or are too few; 78
-    config, options or strategy are wrong.
+    Bars come from files, or with --from-broker from the market data of the config's broker: as the bot reads them,
+    adjusted for splits, and refused where they have a defect.
+
+    Exit codes: 0 every check is passed; 1 some are not, and are named; 65 the bars cannot be used or are too few; 75
+    the broker does not answer: try again; 78 config, options, keys or strategy are wrong.
 
     Try it:  tradingbot validate --config bot.yaml --bars ./bars --out ./results
+             tradingbot validate --config bot.yaml --from-broker --days 1250 --out ./results
              tradingbot validate --strategy momentum --bars bars.csv --out ./results --grid lookback=10,20,40
     """
     costs = CostOptions(commission_bps, minimum_commission, half_spread_bps, slippage_bps)
     with _last_words_at(termination_log), research_refusals(last_words=True):
-        subject = subject_of(bars, config, strategy, settings or (), symbols, timeframe, capital, costs)
+        progress = _Progress()
+        source = source_of(bars, from_broker, days, config, progress)
+        subject = subject_of(source, config, strategy, settings or (), symbols, timeframe, capital, costs)
         from pydantic import ValidationError
 
         from tradingbot_research.artifact import Inputs
@@ -132,7 +143,7 @@ def validate(
         plan = Plan(trials=trials, declared_trials=declared_trials, scheme=scheme, seed=seed)
         read = subject.read
         found = run(
-            subject.strategy, read.bars, subject.rules, plan, others=others, processes=processes, progress=_Progress()
+            subject.strategy, read.bars, subject.rules, plan, others=others, processes=processes, progress=progress
         )
         inputs = Inputs.of(
             subject.strategy, read.bars, subject.timeframe, subject.rules, {"plan": plan, "grid": choices}, read.files

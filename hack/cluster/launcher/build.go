@@ -28,6 +28,7 @@ type target struct {
 const (
 	versionPackage = "k8s.io/component-base/version."
 	helmModule     = "helm.sh/helm/v3"
+	argocdModule   = "github.com/argoproj/argo-cd/v3"
 )
 
 var (
@@ -60,6 +61,13 @@ var (
 			name: "promtool", folder: "promtool", pkg: "github.com/prometheus/prometheus/cmd/promtool",
 			tags: "remove_all_sd", usual: "2 min the first time, 5 s later",
 		},
+	}
+	// What hack/argocd runs beside a cluster.
+	argocdTarget = target{
+		name: "argo", folder: filepath.Join("..", "argocd", "program"), pkg: ".",
+		ldflag: "-X " + argocdModule + "/common.version=3.2.6",
+		links:  []string{"argocd", "argocd-application-controller", "argocd-repo-server", "kustomize"},
+		usual:  "3 min the first time, 15 s later",
 	}
 )
 

@@ -8,7 +8,7 @@ from tradingbot_operator.cluster.resources import RESOURCES
 from tradingbot_operator.metrics import EVIDENCE, EVIDENCE_JOBS
 from tradingbot_operator.plan.evidence import KIND
 from tradingbot_operator.plan.names import MANAGER
-from tradingbot_operator.plan.objects import Raw, entries, label, name_of, namespace_of, text
+from tradingbot_operator.plan.objects import Raw, entries, label, mapping, name_of, namespace_of, text
 from tradingbot_operator.plan.producers import attempt_of, is_as_made
 from tradingbot_operator.store import JOB
 
@@ -42,4 +42,7 @@ def _result(evidence: Raw) -> str:
     checks = [check.get("passed") is True for check in entries(evidence, "spec", "preflight", "checks")]
     if checks:
         return "passed" if all(checks) else "failed"
+    if validation := mapping(evidence, "spec", "validation"):
+        # Whether it passes is for each gate to say.
+        return "computed" if validation.get("causal") is True else "lookahead"
     return text(evidence, "spec", "session", "audit", "result") or "none"

@@ -39,6 +39,7 @@ _ALL = (
     Resource("Approval", "approvals", VERSION, GROUP),
     Resource("Attestation", "attestations", VERSION, GROUP),
     Resource("KillRecord", "killrecords", VERSION, GROUP),
+    Resource("ValidationRun", "validationruns", VERSION, GROUP),
     Resource("ServiceAccount", "serviceaccounts", "v1"),
     Resource("Role", "roles", "v1", "rbac.authorization.k8s.io"),
     Resource("RoleBinding", "rolebindings", "v1", "rbac.authorization.k8s.io"),
@@ -61,6 +62,7 @@ OWN_KINDS: Final = (
     "Approval",
     "Attestation",
     "KillRecord",
+    "ValidationRun",
 )
 """Watched whole; the rest only where it carries our label."""
 

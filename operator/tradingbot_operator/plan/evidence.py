@@ -23,6 +23,8 @@ from tradingbot_api import (
     PreflightReport,
     PromotionEvidenceSpec,
     SessionEvidence,
+    TerminationMessage,
+    ValidationEvidence,
 )
 from tradingbot_operator.plan.children import Bot
 from tradingbot_operator.plan.conditions import parse_timestamp, timestamp
@@ -96,6 +98,22 @@ def preflight_in(end: Ended) -> PreflightReport | None:
         return None
 
 
+def validation_in(end: Ended) -> ValidationEvidence | None:
+    """A validation's last words; None where they are something else. Exit code 1: it was not passed, which counts."""
+    try:
+        return ValidationEvidence.model_validate_json(end.message) if end.exit_code in (0, 1) else None
+    except ValidationError:
+        return None
+
+
+def refusal_in(end: Ended) -> TerminationMessage | None:
+    """Why a command ended without a result, in its own words; None where it left none."""
+    try:
+        return TerminationMessage.model_validate_json(end.message) if end.exit_code not in (0, 1) else None
+    except ValidationError:
+        return None
+
+
 def session_evidence(bot: Bot, about: About, session: ClosedSession, audit: AuditReport) -> Raw:
     """The evidence of one session."""
     report = session.report
@@ -121,6 +139,20 @@ def preflight_evidence(bot: Bot, about: About, report: PreflightReport, end: End
         preflight=PreflightEvidence(checks=report.checks),
     )
     return _manifest(bot, f"preflight-{end.at.date().isoformat()}", spec)
+
+
+def validation_evidence(bot: Bot, about: About, found: ValidationEvidence, end: Ended) -> Raw:
+    """The evidence of a validation. Files that go with the Job's pod are not called verified, whatever it says."""
+    is_kept = about.run is not None and bool(about.run.claim)
+    spec = PromotionEvidenceSpec(
+        **_common(bot, about),
+        type=EvidenceType.VALIDATION,
+        pod_uid=end.pod_uid,
+        source_digest=end.source_digest,
+        observed_at=timestamp(end.at),
+        validation=found.model_copy(update={"artifacts_verified": found.artifacts_verified and is_kept}),
+    )
+    return _manifest(bot, f"validation-{end.at.date().isoformat()}", spec)
 
 
 def is_about(evidence: Raw, uid: str, digest: str) -> bool:

@@ -26,7 +26,7 @@ from tradingbot_operator.plan.children import (
 from tradingbot_operator.plan.conditions import Verdict, parse_timestamp
 from tradingbot_operator.plan.deletion import Release, about_bot, decide, is_held
 from tradingbot_operator.plan.events import EventNote, condition_events
-from tradingbot_operator.plan.judging import Judged, Unjudged, judge, wanted_image
+from tradingbot_operator.plan.judging import Judged, Unjudged, judge, seen_image, wanted_image
 from tradingbot_operator.plan.killing import Killing, KillWrite, killing
 from tradingbot_operator.plan.live import (
     Passage,
@@ -72,6 +72,7 @@ from tradingbot_operator.plan.symbols import (
     owned_by_elders,
     still_held,
 )
+from tradingbot_operator.plan.validating import RunWrite, statuses
 from tradingbot_operator.plan.verdicts import READY, View
 
 _FOREIGN_SECONDS: Final = 10.0
@@ -97,6 +98,8 @@ class Plan:
     """PromotionEvidence to create; one that is there already is as good."""
     produce: tuple[Raw, ...] = ()
     """ConfigMaps and Jobs that make evidence, to create in this order; one that is there already is as good."""
+    runs: tuple[RunWrite, ...] = ()
+    """Statuses of ValidationRuns that say something new."""
     discard: tuple[Raw, ...] = ()
     """Jobs, ConfigMaps and PromotionEvidence that are no longer needed, to be removed by their uid."""
     confirm: bool = False
@@ -159,6 +162,7 @@ def plan_bot(snapshot: BotSnapshot) -> Plan:
         stop=_running(snapshot) if workload.stop else (),
         record=production.record,
         produce=production.produce,
+        runs=production.runs,
         discard=(*production.discard, *kills.flatten.discard, *kills.discard),
         confirm=way.confirm,
         status=status,
@@ -209,7 +213,9 @@ def _way(snapshot: BotSnapshot, judged: Judged | Unjudged, way: Passage, promoti
 
 def _production(snapshot: BotSnapshot, judged: Judged | Unjudged, way: Passage) -> Production:
     if isinstance(judged, Unjudged):
-        return Production()
+        why = "nothing judges the bot: it names no gate, or one that is not there or cannot be read"
+        return Production(runs=statuses(snapshot, None, None, (), why))
+    spec = parse_bot_spec(snapshot.bot)
     live = is_live_workload(snapshot.child("StatefulSet"))
     # What a former grant saw was judged then: under this one only its own sessions count.
     granted = parse_timestamp(way.grant.granted_at) if live and way.grant is not None else None
@@ -219,6 +225,7 @@ def _production(snapshot: BotSnapshot, judged: Judged | Unjudged, way: Passage) 
         max(judged.since, granted) if granted is not None else judged.since,
         live=live,
         wants_preflight=judged.wants_preflight and way.grant is None and not live,
+        image=None if isinstance(spec, InvalidSpec) else seen_image(snapshot, spec),
     )
 
 

@@ -1,8 +1,9 @@
-"""The Jobs that make evidence, as manifests: an audit of closed sessions, a preflight of the live account.
+"""The Jobs that make evidence, as manifests: audits of closed sessions, preflights of the live account, validations.
 
 What a Job reads is one immutable ConfigMap, named by its content, beside the Job of the same name: an edited one is not
 what its name says. A NetworkPolicy of that name lets its pod reach the broker, and nobody reach the pod.
-Must never hold a key, never run an image of the bot's author, and never carry a token.
+Must never hold a key, never carry a token, and never run an image of the bot's author but to validate the strategy that
+is in it, with the keys that the same image has on paper anyway.
 """
 
 import hashlib
@@ -22,6 +23,7 @@ from tradingbot_api import (
     Mode,
     RuntimeConfig,
     TradingBotSpec,
+    span,
 )
 from tradingbot_api.group import BOT_UID_ANNOTATION, GROUP, LIVE_LABEL, PRODUCER_LABEL
 from tradingbot_operator.plan.children import Bot, config_text, runtime_config
@@ -30,6 +32,7 @@ from tradingbot_operator.plan.network import network_policy_spec
 from tradingbot_operator.plan.objects import Raw, annotation, controller_uid, mapping, name_of, namespace_of, uid_of
 from tradingbot_operator.plan.restricted import (
     KEYS,
+    NOBODY,
     NOTICE_KEYS,
     TOLD,
     config_mount,
@@ -45,6 +48,7 @@ Manifest = dict[str, Any]
 
 AUDIT: Final = "audit"
 PREFLIGHT: Final = "preflight"
+VALIDATION: Final = "validation"
 CONTAINER: Final = "producer"
 SESSIONS_FILE: Final = "sessions.json"
 ABOUT_FILE: Final = "about.json"
@@ -55,6 +59,8 @@ ATTEMPT_ANNOTATION: Final = f"{GROUP}/attempt"
 
 DEADLINE_SECONDS: Final = 600
 """Pulling the image included."""
+VALIDATION_SECONDS: Final = 2 * 3600
+"""Of a validation, which reads years of bars and tries many sets of parameters."""
 KEPT_SECONDS: Final = 24 * 3600
 """A finished Job that nobody took away goes after this, far beyond the longest wait for another attempt."""
 _NAME: Final = "tradingbot-producer"
@@ -62,8 +68,35 @@ _NAME: Final = "tradingbot-producer"
 _JOB_NAME_LABEL: Final = "batch.kubernetes.io/job-name"
 """The Job controller puts it on the pods it makes."""
 _RESOURCES: Final = {"requests": {"cpu": "50m", "memory": "192Mi"}, "limits": {"memory": "512Mi"}}
+_VALIDATION_RESOURCES: Final = {"requests": {"cpu": "500m", "memory": "512Mi"}, "limits": {"memory": "4Gi"}}
+_PROCESSES: Final = 2
+"""Of a validation: it is not told how many cores of its node are meant for it."""
+_TRIALS: Final = 50
+"""Other sets of parameters that a validation draws."""
+_RESULTS: Final = "/var/lib/results"
+_WORDS: Final = {VALIDATION: "validate"}
+"""What the names of Jobs say where the kind itself would make them longer than a label may be."""
 _FILLED_IN: Final = frozenset({"dnsPolicy", "schedulerName", "defaultMode", "apiVersion"})
 """What the API server adds to a pod template."""
+
+
+class RunRef(BaseModel):
+    """The ValidationRun that asked for a Job, and what it asked."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    uid: str
+    image: str
+    """The bot's image as the kubelet reported it: `repository@sha256:...`, or a bare `sha256:...`."""
+    days: int
+    seed: int
+    before: int
+    """Validations of this bot that there was evidence of: whoever tries again and again is judged by all of it."""
+    claim: str
+    """Where its files are kept; empty where they are not."""
+    ttl: str
+    """How long the Job is kept after its end."""
 
 
 class About(BaseModel):
@@ -72,7 +105,7 @@ class About(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: str
-    """audit or preflight."""
+    """audit, preflight or validation."""
     uid: str
     """UID of the TradingBot."""
     mode: str
@@ -84,7 +117,7 @@ class About(BaseModel):
     image: str
     """Image of the bot, as the subject has it."""
     pod_uid: str
-    """The bot's pod that gave the sessions; empty for a preflight."""
+    """The bot's pod that gave the sessions; empty for anything else."""
     subject_digest: str
     generation: int
     """metadata.generation of the TradingBot."""
@@ -94,6 +127,8 @@ class About(BaseModel):
     """Preflight: the evidence before it, so that the next one is another Job."""
     capital: str = ""
     """Preflight: what the account must be able to buy for."""
+    run: RunRef | None = None
+    """Validation: who asked for it."""
 
 
 @dataclass(frozen=True)
@@ -138,6 +173,17 @@ def preflight_order(bot: Bot, account: BrokerAccountSpec, settings: PlanSettings
     return _order(bot, account, settings, about, {ABOUT_FILE: _canonical(about), CONFIG_FILE: config_text(config)})
 
 
+def validation_order(bot: Bot, account: BrokerAccountSpec, settings: PlanSettings, about: About) -> Order:
+    """A validation of the bot's strategy, with its own image and its paper keys, whatever it trades with now."""
+    config = runtime_config(bot, about.account, account)
+    return _order(bot, account, settings, about, {ABOUT_FILE: _canonical(about), CONFIG_FILE: config_text(config)})
+
+
+def deadline_seconds(about: About) -> int:
+    """How long a Job may take."""
+    return VALIDATION_SECONDS if about.kind == VALIDATION else DEADLINE_SECONDS
+
+
 def job_for(bot: Bot, account: BrokerAccountSpec, settings: PlanSettings, contents: Contents) -> Manifest:
     """The Job as it is made for a ConfigMap that is there."""
     return _order(bot, account, settings, contents.about, contents.data).job
@@ -151,7 +197,7 @@ def contents_of(config_map: Raw) -> Contents | None:
         sessions = ClosedSessions.model_validate_json(data.get(SESSIONS_FILE, "{}")).sessions
     except ValidationError:
         return None
-    if not name_of(config_map).endswith(f"-{about.kind}-{_content(data)[:12]}"):
+    if not name_of(config_map).endswith(f"-{_word(about)}-{_content(data)[:12]}"):
         return None
     return Contents(about, tuple(sessions), data)
 
@@ -216,7 +262,7 @@ def _order(
     bot: Bot, account: BrokerAccountSpec, settings: PlanSettings, about: About, data: Mapping[str, str]
 ) -> Order:
     content = _content(data)
-    name = f"{bot.name}-{about.kind}-{content[:12]}"
+    name = f"{bot.name}-{_word(about)}-{content[:12]}"
     marks = {PRODUCER_LABEL: about.kind}
     config_map = {
         "apiVersion": "v1",
@@ -248,8 +294,8 @@ def _order(
             "completions": 1,
             # Another attempt is another Job, decided by us: what one attempt said is never mixed with another's.
             "backoffLimit": 0,
-            "activeDeadlineSeconds": DEADLINE_SECONDS,
-            "ttlSecondsAfterFinished": KEPT_SECONDS,
+            "activeDeadlineSeconds": deadline_seconds(about),
+            "ttlSecondsAfterFinished": KEPT_SECONDS if about.run is None else int(span(about.run.ttl).total_seconds()),
             "template": {
                 "metadata": {
                     "labels": _labels(bot.name, about.kind) | marks,
@@ -259,7 +305,7 @@ def _order(
                         ATTEMPT_ANNOTATION: str(about.attempt),
                     },
                 },
-                "spec": _pod_spec(bot.spec, account, settings, name, _arguments(about, sessions)),
+                "spec": _pod_spec(bot.spec, account, settings, name, about, _arguments(about, sessions)),
             },
         },
     }
@@ -277,12 +323,22 @@ def _arguments(about: About, sessions: Sequence[ClosedSession]) -> list[str]:
     config = ["--config", f"{CONFIG_DIRECTORY}/{CONFIG_FILE}"]
     if about.kind == PREFLIGHT:
         return ["preflight", *config, "--capital", about.capital]
+    if about.run is not None:
+        read = ["--from-broker", "--days", str(about.run.days), "--seed", str(about.run.seed)]
+        counted = (about.run.before + 1) * (_TRIALS + 1)
+        tried = ["--trials", str(_TRIALS), "--declared-trials", str(counted), "--processes", str(_PROCESSES)]
+        return ["validate", *config, *read, *tried, "--out", _RESULTS, "--image", about.image.rpartition("@")[2]]
     days = [word for one in sessions for word in ("--session", one.report.session)]
     return ["audit", *config, "--report", f"{CONFIG_DIRECTORY}/{SESSIONS_FILE}", *days]
 
 
 def _pod_spec(
-    spec: TradingBotSpec, account: BrokerAccountSpec, settings: PlanSettings, name: str, arguments: list[str]
+    spec: TradingBotSpec,
+    account: BrokerAccountSpec,
+    settings: PlanSettings,
+    name: str,
+    about: About,
+    arguments: list[str],
 ) -> Manifest:
     secret = account.credentials_secret_ref.name
     pod: Manifest = {
@@ -311,12 +367,26 @@ def _pod_spec(
         ],
         "volumes": config_volumes(name),
     }
+    if about.run is not None:
+        _make_it_a_validation(pod, about.run)
     optional: Manifest = {
         "nodeSelector": dict(spec.node_selector),
         "tolerations": [entry.model_dump(by_alias=True, exclude_none=True) for entry in spec.tolerations],
         "imagePullSecrets": [{"name": one.name} for one in spec.image_pull_secrets],
     }
     return {**pod, **{key: value for key, value in optional.items() if value}}
+
+
+def _make_it_a_validation(pod: Manifest, run: RunRef) -> None:
+    """The bot's own image, by its digest, with more room, and a place for its files."""
+    (container,) = pod["containers"]
+    # By digest there is nothing newer to pull, and an image that was never in a registry cannot be pulled at all.
+    container |= {"image": run.image, "imagePullPolicy": "IfNotPresent", "resources": _VALIDATION_RESOURCES}
+    container["volumeMounts"] = [*container["volumeMounts"], {"name": "results", "mountPath": _RESULTS}]
+    kept: Manifest = {"persistentVolumeClaim": {"claimName": run.claim}}
+    volume = kept if run.claim else {"emptyDir": {"sizeLimit": "1Gi"}}
+    pod["volumes"] = [*pod["volumes"], {"name": "results", **volume}]
+    pod["securityContext"] = {**pod["securityContext"], "fsGroup": NOBODY, "fsGroupChangePolicy": "OnRootMismatch"}
 
 
 def _notice_secrets(arguments: Sequence[str]) -> tuple[str, ...]:
@@ -329,7 +399,12 @@ def _labels(bot: str, component: str) -> dict[str, str]:
 
 
 def _canonical(about: About) -> str:
-    return json.dumps(about.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+    # Without `run` where there is none: what a former release has made keeps its name.
+    return json.dumps(about.model_dump(mode="json", exclude_none=True), sort_keys=True, separators=(",", ":"))
+
+
+def _word(about: About) -> str:
+    return _WORDS.get(about.kind, about.kind)
 
 
 def _content(data: Mapping[str, str]) -> str:

@@ -16,6 +16,7 @@ from tradingbot_api import (
     AuditReports,
     AuditResult,
     BrokerAccountSpec,
+    BrokerEnvironment,
     ClosedSession,
     EvidenceType,
     Mode,
@@ -42,24 +43,27 @@ from tradingbot_operator.plan.objects import (
     annotation,
     controller_uid,
     created_at,
+    entries,
     generation_of,
     is_being_deleted,
     label,
     mapping,
     name_of,
+    number,
     text,
     uid_of,
 )
 from tradingbot_operator.plan.pods import newest
 from tradingbot_operator.plan.producers import (
     AUDIT,
-    DEADLINE_SECONDS,
     PREFLIGHT,
+    VALIDATION,
     About,
     Contents,
     Order,
     audit_order,
     contents_of,
+    deadline_seconds,
     is_as_made,
     is_of,
     job_for,
@@ -67,6 +71,7 @@ from tradingbot_operator.plan.producers import (
     preflight_order,
     source_digest,
 )
+from tradingbot_operator.plan.producers import CONTAINER as PRODUCER
 from tradingbot_operator.plan.snapshot import (
     BotSnapshot,
     CollectedSessions,
@@ -75,6 +80,7 @@ from tradingbot_operator.plan.snapshot import (
     parse_bot_spec,
     parse_gate_spec,
 )
+from tradingbot_operator.plan.validating import RunJob, RunWrite, statuses, validating
 from tradingbot_operator.promotion.subject import Subject, is_from_the_future
 
 SESSIONS_IN_A_JOB: Final = 20
@@ -93,13 +99,14 @@ _LONGEST_WAIT: Final = timedelta(minutes=30)
 _AFTER_A_FAILED_PREFLIGHT: Final = timedelta(minutes=10)
 _LOST_AFTER: Final = timedelta(seconds=15)
 """A Job that has ended and whose pod was not seen to end by then has lost it; the two are watched separately."""
+_PENDING_WORDS: Final = 300
 _NEVER: Final = (0, datetime.min.replace(tzinfo=UTC))
 _BESIDE: Final = frozenset({"ConfigMap", "NetworkPolicy"})
 _CHANGED_KEPT: Final = timedelta(minutes=1)
 _ALONE: Final = timedelta(minutes=5)
 """What is beside a Job that is not there waits for it so long."""
-_OVERDUE: Final = timedelta(seconds=DEADLINE_SECONDS + 300)
-"""A Job that nobody ended: no controller runs, or it is suspended."""
+_OVERDUE: Final = timedelta(seconds=300)
+"""After its deadline: a Job that nobody ended. No controller runs, or it is suspended."""
 
 
 @dataclass(frozen=True)
@@ -117,6 +124,8 @@ class Production:
     """What keeps sessions from becoming evidence just now, a sentence each, for a person."""
     unaudited: int = 0
     """Sessions of the subject that wait for their audit to come to an end."""
+    runs: tuple[RunWrite, ...] = ()
+    """Statuses of ValidationRuns."""
 
 
 @dataclass(frozen=True)
@@ -210,17 +219,26 @@ class _Work:
             return
         ours = there.keys() - {(text(one, "kind"), name_of(one)) for one in loose}
         self.produce += [one for one in made if (text(one, "kind"), name_of(one)) not in ours]
-        self.ask_again(self.now + _OVERDUE)
+        self.ask_again(self.now + timedelta(seconds=deadline_seconds(order.about)) + _OVERDUE)
 
 
 def producing(
-    snapshot: BotSnapshot, subject: Subject, since: datetime, *, live: bool, wants_preflight: bool
+    snapshot: BotSnapshot,
+    subject: Subject,
+    since: datetime,
+    *,
+    live: bool,
+    wants_preflight: bool,
+    image: str | None = None,
 ) -> Production:
     """What the evidence of a subject needs. `since` is when it became what it is, `live` says which sessions are asked
-    for: those of the live account, or those on paper.
+    for: those of the live account, or those on paper; `image` is the bot's by the name that a kubelet reported.
     """
     work = _Work(snapshot, subject, since, live)
-    tried = _tried(work)
+    every = _tried(work)
+    tried = [one for one in every if one.contents.about.kind != VALIDATION]
+    validations = [_run_job(work, one) for one in every if one.contents.about.kind == VALIDATION]
+    obstacle = ""
     if subject.is_known and work.bot is not None:
         collected = _vouched(work)
         _audits(work, work.bot, [one for one in tried if one.contents.about.kind == AUDIT], collected)
@@ -230,6 +248,7 @@ def producing(
             [one for one in tried if one.contents.about.kind == PREFLIGHT],
             is_wanted=wants_preflight,
         )
+        obstacle = _validations(work, work.bot, validations, image)
     _clean_up(work, tried)
     _retain(work)
     return Production(
@@ -239,6 +258,7 @@ def producing(
         again_after_seconds=min((wait.total_seconds() for wait in work.waits), default=None),
         notes=tuple(work.notes),
         unaudited=work.waiting,
+        runs=statuses(snapshot, work.bot, subject, validations, obstacle),
     )
 
 
@@ -309,9 +329,10 @@ def _end(work: _Work, job: Raw) -> Ended | None:
     found = ended(job, newest(pods))
     if found is None:
         made = parse_timestamp(created_at(job)) or work.now
-        if work.now > made + _OVERDUE:
-            return Ended(made + _OVERDUE, "", "", "it did not end in time")
-        work.ask_again(made + _OVERDUE)
+        overdue = made + timedelta(seconds=number(job, "spec", "activeDeadlineSeconds")) + _OVERDUE
+        if work.now > overdue:
+            return Ended(overdue, "", "", "it did not end in time")
+        work.ask_again(overdue)
     elif found.is_lost and work.now < found.at + _LOST_AFTER:
         work.ask_again(found.at + _LOST_AFTER)
         return None
@@ -575,6 +596,44 @@ def _due(work: _Work, last: Raw | None) -> datetime:
     if gate is None or isinstance(gate, InvalidSpec):
         return work.now + _LONGEST_WAIT
     return observed + span(gate.checks.preflight.max_age) / 2
+
+
+# -------------------------------------------------------------- validations
+
+
+def _run_job(work: _Work, one: _Tried) -> RunJob:
+    pods = (pod for pod in work.snapshot.producers if text(pod, "kind") == "Pod")
+    pod = newest([pod for pod in pods if controller_uid(pod) == uid_of(one.job)])
+    return RunJob(one.job, one.contents, one.end, image_digest(pod or {}, PRODUCER), _pending(pod or {}))
+
+
+def _pending(pod: Raw) -> str:
+    """Why a pod has not started: nowhere to run, a volume that is not there, an image that cannot be pulled."""
+    for condition in entries(pod, "status", "conditions"):
+        if text(condition, "type") == "PodScheduled" and text(condition, "status") == "False":
+            return f"its pod is not scheduled: {text(condition, 'message')}"[:_PENDING_WORDS]
+    for container in entries(pod, "status", "containerStatuses"):
+        waiting = mapping(container, "state", "waiting")
+        reason = text(waiting, "reason")
+        if reason not in ("", "ContainerCreating", "PodInitializing"):
+            return f"its container waits: {reason} {text(waiting, 'message')}".strip()[:_PENDING_WORDS]
+    return ""
+
+
+def _validations(work: _Work, bot: Bot, jobs: Sequence[RunJob], image: str | None) -> str:
+    """Has the runs of the bot carried out; what keeps the next one from its Job, or an empty string."""
+    account = work.account(live=False)
+    found = validating(work.snapshot, bot, work.subject, account, image, jobs)
+    work.record += found.record
+    if found.order is not None:
+        work.order(found.order)
+    for job in found.served:
+        _discard(work, job, *_beside(work, job))
+    for at in found.again_at:
+        work.ask_again(at)
+    if account is None or account.environment is not BrokerEnvironment.PAPER:
+        return "the bot's paper BrokerAccount is not there, cannot be read, or is not of environment paper"
+    return "" if image else "the image of the bot is not known until a pod runs"
 
 
 # ----------------------------------------------------------------- cleaning

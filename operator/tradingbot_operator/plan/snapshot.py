@@ -133,6 +133,8 @@ class BotSnapshot:
     """Every Attestation to the gate it names."""
     kill_records: tuple[Raw, ...] = ()
     """Every KillRecord of its name, of former bots of that name as well."""
+    validation_runs: tuple[Raw, ...] = ()
+    """Every ValidationRun that names it, or a former bot of its name."""
     flattening: tuple[Raw, ...] = ()
     """Flatten Jobs of ours that carry out a kill, their NetworkPolicies and their pods."""
     producers: tuple[Raw, ...] = ()

@@ -15,6 +15,7 @@ from tradingbot_operator.promotion.findings import Check, Finding, refs
 from tradingbot_operator.promotion.ledger import Evidence, Ledger
 
 _FEW = 3
+_NOT_KEPT = "the files were not kept, or do not have their hashes: name spec.artifacts.claimName in a new ValidationRun"
 
 
 @dataclass(frozen=True)
@@ -203,7 +204,7 @@ def _at_most(value: Decimal | None, most: Decimal, case: Case, message: str, *, 
 def _artifacts(checks: Checks, case: Case) -> Finding:
     def judge(found: ValidationEvidence) -> tuple[bool, str, str]:
         held = found.artifacts_verified
-        return held, f"{len(found.artifacts)} files", "" if held else "the stored files do not have their hashes"
+        return held, f"{len(found.artifacts)} files", "" if held else _NOT_KEPT
 
     return _validated(checks, case, "stored, hashes match", judge)
 
@@ -243,13 +244,18 @@ def _overfit(checks: Checks, case: Case) -> Finding:
 
 def _significance(checks: Checks, case: Case) -> Finding:
     t, p = checks.statistical_significance.minimum_t, checks.statistical_significance.maximum_p
+    deflated = checks.statistical_significance.minimum_deflated_sharpe
 
     def judge(found: ValidationEvidence) -> tuple[bool, str, str]:
-        held = found.t_statistic >= t and found.permutation_p < p
-        observed = f"t {_number(found.t_statistic)}, p {_number(found.permutation_p)}"
+        held = found.t_statistic >= t and found.permutation_p < p and found.deflated_sharpe >= deflated
+        observed = (
+            f"t {_number(found.t_statistic)}, p {_number(found.permutation_p)},"
+            f" deflated Sharpe {_number(found.deflated_sharpe)}"
+        )
         return held, observed, "" if held else "the result may be chance"
 
-    return _validated(checks, case, f"t >= {_number(t)}, p < {_number(p)}", judge)
+    threshold = f"t >= {_number(t)}, p < {_number(p)}, deflated Sharpe >= {_number(deflated)}"
+    return _validated(checks, case, threshold, judge)
 
 
 def _validated(
@@ -261,6 +267,9 @@ def _validated(
     if _is_old(newest, span(checks.validation_artifacts.max_age), case):
         message = f"older than {checks.validation_artifacts.max_age}: make a new ValidationRun"
         return Finding(CheckState.STALE, newest.observed_at.date().isoformat(), threshold, message, (newest.name,))
+    if not newest.spec.validation.causal:
+        message = "its targets change with bars that come later, or when asked for again: no figure of it counts"
+        return Finding(CheckState.FAIL, "look-ahead", threshold, message, (newest.name,))
     held, observed, message = judge(newest.spec.validation)
     state = CheckState.PASS if held else CheckState.FAIL
     return Finding(state, observed, threshold, message, (newest.name,))

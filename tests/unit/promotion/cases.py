@@ -115,6 +115,8 @@ def a_validation(subject: Subject | None = None, at: datetime = NOW - timedelta(
         "overfitRatio": "1.3",
         "tStatistic": "2.8",
         "permutationP": "0.01",
+        "deflatedSharpe": "0.97",
+        "causal": True,
         "artifacts": [{"name": "report.html", "sha256": "d" * 64}],
         "artifactsVerified": True,
         "parametersDigest": "e" * 64,

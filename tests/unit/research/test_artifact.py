@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from functools import cache
 from html.parser import HTMLParser
 from pathlib import Path
@@ -96,7 +97,7 @@ class TestEvidence:
         read = ValidationEvidence.model_validate_json(text)
         assert float(read.sharpe) == pytest.approx(found.metrics.sharpe, abs=1e-4)
         assert read.artifacts[0].name == "manifest.json"
-        assert read.artifacts_verified
+        assert read.artifacts_verified and read.causal
         assert read.code_digest == "sha256:" + "a" * 64
         assert read.data_fingerprint == found.backtest.bars.fingerprint
 
@@ -108,6 +109,12 @@ class TestEvidence:
         assert float(read.permutation_p) >= found.permutation.p
         assert float(read.max_drawdown_percent) >= found.metrics.max_drawdown * 100
         assert float(read.overfit_ratio) >= found.overfit_ratio
+        assert float(read.deflated_sharpe) <= found.deflated_sharpe
+
+    def test_it_says_that_a_strategy_knows_the_future(self, tmp_path: Path) -> None:
+        found, inputs = one()
+        found = replace(found, causality="the targets of 2020-01-02 change with bars that come later")
+        assert evidence(found, inputs, publish(tmp_path, found, inputs)).causal is False
 
     def test_the_order_of_symbols_is_no_other_parameter(self) -> None:
         bars = market_of_moods(2, days=60)
