@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bench import (
+    kill_switch,
     operator_promotion,
     operator_scale,
     runtime_footprint,
@@ -41,6 +42,7 @@ BENCHES: tuple[Bench, ...] = (
     runtime_restart.BENCH,
     runtime_footprint.BENCH,
     runtime_kill.BENCH,
+    kill_switch.BENCH,
     operator_promotion.BENCH,
     operator_scale.BENCH,
 )

@@ -86,6 +86,11 @@ class Running:
         self.process.terminate()
         self.process.wait(_DEADLINE_SECONDS)
 
+    def kill(self) -> None:
+        """SIGKILL, and waits for its end."""
+        self.process.kill()
+        self.process.wait(_DEADLINE_SECONDS)
+
     @property
     def resident_mib(self) -> float:
         """Resident memory now, MiB."""
@@ -114,17 +119,35 @@ class ApiServer:
         host, _, port = self.url.removeprefix("https://").partition(":")
         return HTTPSConnection(host, int(port), context=self._context, timeout=_DEADLINE_SECONDS)
 
-    def request(self, method: str, path: str, body: object = None, content_type: str = "application/json") -> bytes:
-        """The answer's body; RuntimeError on an error."""
-        headers = {"Content-Type": content_type, "Accept": "application/json"}
-        encoded = json.dumps(body).encode() if body is not None else None
+    def request(
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        content_type: str = "application/json",
+        groups: Sequence[str] = (),
+    ) -> bytes:
+        """The answer's body; RuntimeError on an error. With `groups`, as somebody who is in them."""
+        encoded = json.dumps(body).encode() if body is not None else b""
+        headers = [("Content-Type", content_type), ("Accept", "application/json"), ("Content-Length", len(encoded))]
+        headers += [("Impersonate-User", "bench")] if groups else []
+        headers += [("Impersonate-Group", group) for group in groups]
         with closing(self.connect()) as connection:
-            connection.request(method, f"/{path}", encoded, headers)
+            connection.putrequest(method, f"/{path}")
+            for name, value in headers:
+                connection.putheader(name, str(value))
+            connection.endheaders(encoded)
             response = connection.getresponse()
             answer = response.read()
         if response.status >= 300:
             raise RuntimeError(f"{method} {path} was answered with {response.status}: {answer[:500]!r}")
         return answer
+
+    def token(self, namespace: str, account: str) -> str:
+        """A token of a ServiceAccount, as its pod would have it."""
+        path = f"{_collection('ServiceAccount', namespace)}/{account}/token"
+        request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}
+        return str(json.loads(self.request("POST", path, request))["status"]["token"])
 
     def apply(self, document: Json) -> None:
         """Server-side apply."""
@@ -190,13 +213,16 @@ class ControlPlane:
             yield running
 
     @contextmanager
-    def operator(self) -> Iterator[Running]:
-        """The operator, with the token of its ServiceAccount and with its default settings."""
+    def operator(self, url: str = "") -> Iterator[Running]:
+        """The operator, with the token of its ServiceAccount and with its default settings.
+
+        `url`: where it finds the API server, if not at its own address.
+        """
         probes, metrics = free_ports(2)
         command = [sys.executable, "-m", "tradingbot_operator.cli"]
         command += ["run", "--all-namespaces", "--standalone", "--runtime-image", "tradingbot-runtime:bench"]
         command += ["--listen", "127.0.0.1", "--liveness-port", str(probes), "--metrics-port", str(metrics)]
-        environment = {"KUBECONFIG": str(self._operator_kubeconfig()), "MALLOC_ARENA_MAX": "2"}
+        environment = {"KUBECONFIG": str(self._operator_kubeconfig(url or self.api.url)), "MALLOC_ARENA_MAX": "2"}
 
         def ready() -> bool:
             return _answers(HTTPConnection("127.0.0.1", probes, timeout=5), "/readyz")
@@ -204,16 +230,14 @@ class ControlPlane:
         with self._started(command, "operator", ready, environment) as running:
             yield running
 
-    def _operator_kubeconfig(self) -> Path:
-        path = f"{_collection('ServiceAccount', OPERATOR_NAMESPACE)}/{OPERATOR}/token"
-        request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}
-        token = json.loads(self.api.request("POST", path, request))["status"]["token"]
+    def _operator_kubeconfig(self, url: str) -> Path:
+        token = self.api.token(OPERATOR_NAMESPACE, OPERATOR)
         authority = base64.b64encode(self.api.authority).decode()
         document = {
             "apiVersion": "v1",
             "kind": "Config",
             "current-context": "operator",
-            "clusters": [{"name": "c", "cluster": {"server": self.api.url, "certificate-authority-data": authority}}],
+            "clusters": [{"name": "c", "cluster": {"server": url, "certificate-authority-data": authority}}],
             "users": [{"name": "operator", "user": {"token": token}}],
             "contexts": [{"name": "operator", "context": {"cluster": "c", "user": "operator"}}],
         }
@@ -228,7 +252,7 @@ class ControlPlane:
         environment.pop("KUBERNETES_SERVICE_HOST", None)
         with (
             log.open("ab") as output,
-            subprocess.Popen(command, stdout=output, stderr=output, env=environment, preexec_fn=_end_with_us) as child,
+            subprocess.Popen(command, stdout=output, stderr=output, env=environment, preexec_fn=end_with_us) as child,
         ):
             try:
                 _wait_until_ready(child, ready, log)
@@ -348,7 +372,8 @@ def _answers(connection: HTTPConnection, path: str) -> bool:
         connection.close()
 
 
-def _end_with_us() -> None:
+def end_with_us() -> None:
+    """In a child before it runs: whatever ends this process ends it, too."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -74,6 +75,16 @@ def bare_socket() -> Iterator[Program]:
     """The bare socket that takes orders."""
     with _started(["bench.bare_socket"], read_stderr=False) as program:
         yield program
+
+
+@contextmanager
+def cable(routes: Sequence[tuple[tuple[str, int], tuple[str, int]]]) -> Iterator[Program]:
+    """A forwarder from each first address to its second one."""
+    with _started(["bench.cable", json.dumps(routes)], read_stderr=False) as program:
+        try:
+            yield program
+        finally:
+            os.kill(program.pid, signal.SIGCONT)  # stopped, it could not be ended
 
 
 @contextmanager

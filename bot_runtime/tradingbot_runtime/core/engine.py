@@ -172,7 +172,8 @@ class Engine:
             case seen.PositionsAccepted(request):
                 return self._reconciliation.on_accepted(request, now)
             case seen.TradeUpdate(what, order):
-                return self._booked((order,), now) + self._desk.told(what, order, now)
+                commands = self._booked((order,), now) + self._desk.told(what, order, now)
+                return commands + self._shutdown.on_told(order, now)
             case seen.SubmitAcknowledged(order):
                 return self._booked((order,), now) + self._desk.acknowledged(order, now)
             case seen.SubmitRejected(order_id, message):

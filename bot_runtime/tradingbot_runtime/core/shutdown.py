@@ -25,7 +25,7 @@ from tradingbot_runtime.core.reconcile import PositionDifference, with_legs
 from tradingbot_runtime.core.reconciling import Reconciliation
 from tradingbot_runtime.core.report import text
 from tradingbot_runtime.core.situation import Situation
-from tradingbot_runtime.core.values import BrokerSnapshot, Now
+from tradingbot_runtime.core.values import BrokerOrder, BrokerSnapshot, Now
 
 CHECKS: Final = (
     # For so long after the kill was seen, the broker's books are read so often (machine time).
@@ -35,6 +35,8 @@ CHECKS: Final = (
 )
 CHECK_WHILE_CLOSED_EVERY: Final = timedelta(seconds=30)
 """What is left to close waits for the open anyhow."""
+EARLY_CHECKS_AT_MOST: Final = 20
+"""For each ending, reads that do not wait for the next check: trade updates must not eat the request limit."""
 CHECKPOINT: Final = "flatten"
 RECORD_SCOPE: Final = "KillRecord"
 """Scope of a kill that the config tells of."""
@@ -65,6 +67,8 @@ class Shutdown:
             situation.kill = None
         # Confirmed step by step, as a kill is. Not kept on the volume: the TradingBot itself says that it is deleted.
         self._deletion: KillState | None = None
+        self._early_checks = 0
+        self._told_at: datetime | None = None  # machine time of what no reading of the books was begun after
         # Shares beyond the bot's own, by symbol, when flattening began: they are left alone.
         stale = self._floors_are_of_another_grant()
         stale = stale or (released and situation.withdrawal is None)
@@ -189,6 +193,7 @@ class Shutdown:
         return known.grant is not None and known.grant.is_new and known.kill is None
 
     def _close_down(self, now: Now) -> list[do.Command]:
+        self._early_checks = 0
         return self._desk.cancel_all(now) + self._reconciliation.ask("kill", now, force=True)
 
     # ------------------------------------------------------------------ until it is so
@@ -196,10 +201,39 @@ class Shutdown:
     def on_tick(self, now: Now) -> list[do.Command]:
         """Asks again while something is left to confirm, and notices a control plane that has gone."""
         commands = self._check_control_plane(now)
-        unconfirmed = [ending for ending in self._endings() if not ending.is_done]
+        unconfirmed = self._unconfirmed()
         if unconfirmed and self._reconciliation.since_asked(now) >= self._check_every(unconfirmed, now):
             return commands + self._reconciliation.ask("kill", now)
         return commands + self._reconciliation.when_due(now)
+
+    def on_told(self, word: BrokerOrder, now: Now) -> list[do.Command]:
+        """A trade update. Where it may be the last that was waited for, the books are read at once: a check that only
+        comes with its time would be most of what a kill takes.
+        """
+        if is_open(word.status) or not self._unconfirmed():
+            return []
+        if self._books.is_ours(word):
+            # Of many cancels, only the last leaves something to do.
+            return [] if self._books.open_count() else self._check_early(now)
+        # Closings are made by the broker, under ids of its own.
+        return self._check_early(now) if word.symbol in self._symbols_held() else []
+
+    def _check_early(self, now: Now) -> list[do.Command]:
+        if self._early_checks >= EARLY_CHECKS_AT_MOST:
+            return []
+        asked = self._reconciliation.ask("kill", now)
+        # Books that are being read may have been read too early to show it.
+        self._told_at = None if asked else now.machine
+        self._early_checks += len(asked)
+        return asked
+
+    def _check_again(self, asked_at: datetime | None, now: Now) -> list[do.Command]:
+        told_at, self._told_at = self._told_at, None
+        shows_it = told_at is None or (asked_at is not None and asked_at > told_at)
+        return [] if shows_it or not self._unconfirmed() else self._check_early(now)
+
+    def _unconfirmed(self) -> list[KillState]:
+        return [ending for ending in self._endings() if not ending.is_done]
 
     def _endings(self) -> list[KillState]:
         """The kill, and the deletion and the withdrawal where they ask for anything."""
@@ -220,6 +254,9 @@ class Shutdown:
         """After the broker's books were read: cancel and close what is left, and note what the broker has confirmed."""
         if not self._known.is_closing:
             return []
+        return self._judge(snapshot, asked_at, now) + self._check_again(asked_at, now)
+
+    def _judge(self, snapshot: BrokerSnapshot, asked_at: datetime | None, now: Now) -> list[do.Command]:
         listed = [one for one in with_legs(snapshot.orders) if self._books.is_ours(one) and is_open(one.status)]
         commands = [command for word in listed for command in self._desk.cancel_at_broker(word, now)]
         # Books that were asked for before the end began prove nothing about what was sent meanwhile.
@@ -249,8 +286,11 @@ class Shutdown:
         return {symbol: qty for symbol, qty in left.items() if qty != 0 and (qty > 0) == (held[symbol] > 0)}
 
     def _held(self, snapshot: BrokerSnapshot) -> dict[str, Decimal]:
-        symbols = self._symbols | self._books.portfolio.holdings.keys()
+        symbols = self._symbols_held()
         return {one.symbol: one.qty for one in snapshot.positions if one.symbol in symbols and one.qty != 0}
+
+    def _symbols_held(self) -> frozenset[str]:
+        return self._symbols | self._books.portfolio.holdings.keys()
 
     def _excess(self, held: Mapping[str, Decimal]) -> dict[str, Decimal]:
         portfolio = self._books.portfolio

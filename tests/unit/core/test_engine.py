@@ -32,6 +32,7 @@ from tradingbot_runtime.core.kill import KillState
 from tradingbot_runtime.core.orders import Fill, Order, OrderState, client_order_id
 from tradingbot_runtime.core.recovered import Recovered
 from tradingbot_runtime.core.risk import RiskLedger
+from tradingbot_runtime.core.shutdown import EARLY_CHECKS_AT_MOST
 from tradingbot_runtime.core.values import BrokerAsset, Side
 from tradingbot_runtime.strategies.momentum import Momentum
 
@@ -869,6 +870,53 @@ def test_a_kill_is_not_confirmed_while_our_own_books_have_an_open_order() -> Non
     desk.tell(seen.TradeUpdate("canceled", a_word(order, "canceled")))
     desk.tell(seen.SnapshotTaken(a_snapshot()))
     assert desk.report().kill.orders_cancelled_at is not None  # type: ignore[union-attr]
+
+
+def test_the_last_cancel_told_reads_the_books_at_once_and_others_do_not() -> None:
+    desk, order = stopped()
+    desk.tell(seen.SnapshotTaken(a_snapshot(orders=[a_word(order, "new")])))
+    assert not of(do.TakeSnapshot, desk.tell(seen.TradeUpdate("pending_cancel", a_word(order, "pending_cancel"))))
+    assert of(do.TakeSnapshot, desk.tell(seen.TradeUpdate("canceled", a_word(order, "canceled"))))
+
+
+def test_a_closing_that_the_broker_fills_reads_the_books_at_once_until_the_kill_is_done() -> None:
+    desk, order = stopped(held("4", "MSFT"), onKill="Flatten")
+    desk.tell(seen.TradeUpdate("canceled", a_word(order, "canceled")))
+    desk.tell(seen.SnapshotTaken(a_snapshot([a_position("MSFT", "4")])))
+    sale = an_order(9, symbol="MSFT", side=Side.SELL, qty=Decimal(4))
+    filled = seen.TradeUpdate("fill", a_word(sale, "filled", "4", "100", client_order_id="uuid"))
+    assert of(do.TakeSnapshot, desk.tell(filled))
+    assert not of(do.TakeSnapshot, desk.tell(seen.SnapshotTaken(a_snapshot())))
+    assert desk.report().kill.flat_at is not None  # type: ignore[union-attr]
+    assert not of(do.TakeSnapshot, desk.tell(filled))
+
+
+def test_what_is_told_while_the_books_are_read_is_looked_for_again_unless_the_reading_began_later() -> None:
+    for began, again in ((-0.5, 1), (0.5, 0)):
+        desk, order = stopped(held("4", "MSFT"), onKill="Flatten")
+        desk.second += 1
+        told_at = desk.second
+        desk.tell(seen.TradeUpdate("canceled", a_word(order, "canceled")), 0)
+        desk.second += 1
+        books = a_snapshot([a_position("MSFT", "4")])
+        commands = desk.tell(seen.SnapshotTaken(books, at(told_at + began).machine))
+        assert len(of(do.TakeSnapshot, commands)) == again
+
+
+def test_trade_updates_alone_do_not_eat_the_request_limit_of_a_kill() -> None:
+    desk, order = stopped(held("4", "MSFT"), onKill="Flatten")
+    desk.tell(seen.TradeUpdate("canceled", a_word(order, "canceled")))
+    books = a_snapshot([a_position("MSFT", "4")])
+    desk.tell(seen.SnapshotTaken(books))
+    asked = 0
+    for number in range(100):
+        sale = an_order(number + 9, symbol="MSFT", side=Side.SELL, qty=Decimal(1))
+        told = desk.tell(seen.TradeUpdate("fill", a_word(sale, "filled", "1", "100", client_order_id=f"uuid{number}")))
+        if of(do.TakeSnapshot, told):
+            asked += 1
+            desk.tell(seen.SnapshotTaken(books))
+    assert asked == EARLY_CHECKS_AT_MOST
+    assert of(do.TakeSnapshot, desk.tell(seen.Tick(), 1))
 
 
 def test_a_symbol_that_left_the_config_is_flattened_too() -> None:
