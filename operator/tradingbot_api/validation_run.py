@@ -21,8 +21,9 @@ class ArtifactStore(ApiModel):
         json_schema_extra={
             "x-kubernetes-validations": [
                 cel(
-                    "!self.claimName.matches('^state-.*-bot-0$')",
-                    "claimName: that is the state of a bot; name a PersistentVolumeClaim of your own",
+                    "self.claimName.startsWith('validation')",
+                    "claimName: the bot's image writes to it, so only a PersistentVolumeClaim that was made for that will do:"
+                    " one whose name begins with validation",
                 )
             ]
         }

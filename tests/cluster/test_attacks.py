@@ -382,7 +382,8 @@ def test_nobody_gets_into_a_pod_that_makes_evidence(api: ApiServer, audit: Json,
     assert said is not None
     assert "nobody gets into a pod that makes evidence" in said
     # The longest name a bot can have: Kubernetes shortens its Jobs' before it adds five letters.
-    for job_name in (f"{'b' * 40}-audit-0123456789ab", f"{'b' * 40}-preflight-0123456789ab"):
+    longest = "b" * 40
+    for job_name in (f"{longest}-audit-0123456789ab", f"{longest}-preflight-0123456789ab", f"{longest}-flatten-12-3"):
         path = path_of("Pod", fenced, f"{f'{job_name}-'[:58]}x7k2q", door)
         assert refusal(lambda path=path: api.request("POST", path, command="sh", stdout="true"))
     for other in ("momentum-bot-0", "audit-5d4f8c7b9d-x7k2q", "security-audit-0", "preflight-x7k2q"):

@@ -146,7 +146,7 @@ def checks(world: World) -> dict[str, Json]:
 
 
 def test_a_real_validation_becomes_evidence_and_the_gate_reads_it(world: World, bot: str, tmp_path: Path) -> None:
-    run = run_to_its_end(world, tmp_path, artifacts={"claimName": "results"})
+    run = run_to_its_end(world, tmp_path, artifacts={"claimName": "validation-results"})
     assert run["spec"]["seed"] == 1 and run["spec"]["ttl"] == "7d"
     (one,) = evidence(world)
     said = ValidationEvidence.model_validate_json((tmp_path / "termination-log").read_text())
@@ -178,7 +178,7 @@ def test_the_pod_may_be_admitted_and_nobody_gets_into_it(world: World, bot: str)
 
 def test_a_strategy_that_knows_the_future_fails_every_check(world: World, broker: str, tmp_path: Path) -> None:
     a_bot(world, broker, strategy={"name": "foresight"})
-    run = run_to_its_end(world, tmp_path, artifacts={"claimName": "results"})
+    run = run_to_its_end(world, tmp_path, artifacts={"claimName": "validation-results"})
     (one,) = evidence(world)
     assert one["spec"]["validation"]["causal"] is False
     assert float(one["spec"]["validation"]["sharpe"]) > 1
@@ -260,7 +260,8 @@ def test_a_run_for_a_bot_that_is_not_there_says_so(world: World) -> None:
         ({"seed": -1}, "spec.seed"),
         ({"ttl": "59m"}, "at least an hour"),
         ({"ttl": "soon"}, "spec.ttl"),
-        ({"artifacts": {"claimName": "state-momentum-bot-0"}}, "the state of a bot"),
+        ({"artifacts": {"claimName": "state-momentum-bot-0"}}, "begins with validation"),
+        ({"artifacts": {"claimName": "database"}}, "begins with validation"),
         ({"artifacts": {"claimName": "Results"}}, "claimName"),
         ({"botRef": {"name": "momentum"}}, "botRef.uid"),
         ({"image": "mine"}, "unknown field"),

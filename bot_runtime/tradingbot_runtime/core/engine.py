@@ -217,8 +217,9 @@ class Engine:
 
     def _booked(self, orders: Iterable[BrokerOrder], now: Now) -> list[do.Command]:
         """Before what the broker says is booked: the session that it happened in is under way."""
-        filled = [at for order in orders for one in (order, *order.legs) if (at := one.filled_at) is not None]
-        return self._sessions.on_filled_at(max(filled), now) if filled else []
+        ours = (order for order in orders if self._books.is_ours(order))
+        filled = [at for order in ours for one in (order, *order.legs) if (at := one.filled_at) is not None]
+        return [command for at in sorted(filled) for command in self._sessions.on_filled_at(at, now)]
 
     def _on_clock(self, clock: MarketClock, now: Now) -> list[do.Command]:
         self._known.broker_connected = True

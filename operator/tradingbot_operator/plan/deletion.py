@@ -79,7 +79,7 @@ def decide(view: View, stateful_set: Raw | None, pod: Raw | None, claim: Raw | N
         return Release(_kept(view) if not asked.cancelled else None)
     if _never_traded(view.bot, pod):
         return Release()
-    if not comes_again(stateful_set) and (pod is None or is_over(pod)):
+    if not comes_again(stateful_set) and (pod is None or is_over(pod)) and not view.kill_goes_on:
         why = "there is no pod that could do what onDelete asks, and none will come"
         return Release(_note(view, "NotCancelled", why, warning=may_be_left(view, asked)))
     deleted_at = parse_timestamp(text(view.bot, "metadata", "deletionTimestamp"))

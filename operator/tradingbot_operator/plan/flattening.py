@@ -53,6 +53,8 @@ FLATTEN: Final = "flatten"
 EPOCH_ANNOTATION: Final = f"{GROUP}/kill-epoch"
 """On a Job's pod template: the kill that it carries out."""
 
+POWERLESS_LIMIT: Final = timedelta(seconds=60)
+"""A pod that has not reached the broker for so long since the kill does not carry it out."""
 _TIMEOUT_SECONDS: Final = 240
 _DEADLINE_SECONDS: Final = 360
 """Pulling the image included."""
@@ -122,6 +124,9 @@ def answers_for(snapshot: BotSnapshot, kill: Kill) -> datetime | None:
     last = last_answer(snapshot.reported)
     if last is None or not is_known_to(last.report, kill):
         return None
+    seen = parse_timestamp(kill.spec.observed_at) or snapshot.now
+    if not last.report.broker_connected and snapshot.now >= seen + POWERLESS_LIMIT:
+        return None  # it answers and can do nothing: its keys may be old, or its way to the broker closed
     return last.read_at + ANSWER_LIMIT
 
 
@@ -168,6 +173,8 @@ def _end(snapshot: BotSnapshot, job: Raw) -> Ended | None:
 
 
 def _report(end: Ended) -> FlattenReport | None:
+    if end.exit_code not in (0, 1):
+        return None
     try:
         return FlattenReport.model_validate_json(end.message)
     except ValidationError:

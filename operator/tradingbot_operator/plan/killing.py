@@ -27,6 +27,7 @@ from tradingbot_operator.plan.kills import (
     status_document,
 )
 from tradingbot_operator.plan.objects import Raw, mapping, number, text
+from tradingbot_operator.plan.pods import has_run, is_over
 from tradingbot_operator.plan.snapshot import BotSnapshot, last_answer
 from tradingbot_operator.plan.symbols import Overlap
 
@@ -84,7 +85,8 @@ def killing(snapshot: BotSnapshot, account: Raw | None, *, is_live: bool, confli
     if before.kill is None:
         return Killing(before, KillNotice(before.released), flatten=help_wanted, discard=_old_records(snapshot))
     kill = _with_attempts(before.kill, help_wanted)
-    release = release_of(before, snapshot.bot, snapshot.approvals, tuple(_obstacles(snapshot, is_live)), snapshot.now)
+    obstacles = tuple(_obstacles(snapshot, is_live=is_live, is_seen=kill.status.acknowledged_at is not None))
+    release = release_of(before, snapshot.bot, snapshot.approvals, obstacles, snapshot.now)
     if release.by is not None:
         return _released(snapshot, replace(before, kill=kill), kill, release.by)
     insists, wait = _insists(snapshot, before, kill)
@@ -115,13 +117,15 @@ def _released(snapshot: BotSnapshot, before: Latch, kill: Kill, by: Any) -> Kill
     )
 
 
-def _obstacles(snapshot: BotSnapshot, is_live: bool) -> Iterator[str]:
+def _obstacles(snapshot: BotSnapshot, *, is_live: bool, is_seen: bool) -> Iterator[str]:
     """What has to be so before any Approval ends a kill."""
     request = kill_request(snapshot.bot, snapshot.account, snapshot.live_account)
     if request is not None:
         yield f"the annotation {KILL_ANNOTATION} is taken off {request.scope} {request.name}"
     if is_live:
         yield "the bot has left live trading"
+    if not is_seen and any(has_run(pod) and not is_over(pod) for pod in snapshot.pods):
+        yield "the bot's pod, which runs, has said that it saw the kill"
     if snapshot.policies.status.value != "True":
         yield f"the admission policies are in force ({snapshot.policies.reason})"
 

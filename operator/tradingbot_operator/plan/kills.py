@@ -51,6 +51,8 @@ RELEASE_LIFETIME: Final = timedelta(days=1)
 """An Approval to release that is older says nothing of now."""
 ANSWER_LIMIT: Final = timedelta(seconds=20)
 """A pod that has not answered for so long while a kill is in force is helped: told by its config, or by a Job."""
+QUEUED: Final = "QueuedForTheOpen"
+"""A flatten Job's reason: all orders are cancelled, and closings wait for the market to open."""
 _WORDS: Final = 512
 
 
@@ -293,17 +295,25 @@ def _new_spec(
     seen = latched if is_news else lost
     # Where its record was lost it is the same kill, not another one.
     epoch = lost.epoch if lost is not None and lost.epoch else highest + 1
-    mode = text(bot, "status", "effectiveMode") or Mode.PAPER.value
+    mode = _mode_of(bot)
     return KillRecordSpec(
         bot_ref=BotRef(name=name_of(bot), uid=uid_of(bot)),
         epoch=epoch,
         scope=request.scope if request is not None else _scope(seen),
         account=request.name if request is not None and request.scope is KillScope.BROKER_ACCOUNT else None,
-        mode=Mode(mode) if mode in set(Mode) else Mode.PAPER,
+        mode=mode,
         on_kill=OnKill.FLATTEN if text(bot, "spec", "onKill") == OnKill.FLATTEN.value else OnKill.CANCEL_ORDERS,
         reason=request.reason if request is not None else seen.reason if seen is not None else "",
         observed_at=timestamp(now),
     )
+
+
+def _mode_of(bot: Raw) -> Mode:
+    """What the bot is killed as: live where a live pod has run under its grant, for only that can confirm it there."""
+    authorized = previous_condition(bot, "LiveAuthorized")
+    never_ran = authorized is not None and authorized.reason == "Granted"
+    is_live = text(bot, "status", "effectiveMode") == Mode.LIVE.value and not never_ran
+    return Mode.LIVE if is_live else Mode.PAPER
 
 
 def _scope(seen: KillReport | None) -> KillScope:
@@ -352,6 +362,9 @@ def _progress(kill: Kill, bot: Raw, report: RuntimeReport | None, flattened: Fla
         status = status.model_copy(update={"acknowledged_at": seen, "message": said.message})
     if flattened is not None and flattened.uid == uid_of(bot) and _is_of(kill, bot, flattened.mode):
         cancelled_at, flat_at = flattened.orders_cancelled_at, flattened.flat_at
+        if not flattened.confirmed:
+            # One look at empty lists is no confirmation; where it waits for the open, the orders were verified.
+            cancelled_at, flat_at = cancelled_at if flattened.reason == QUEUED else None, None
         if kill.spec.on_kill is OnKill.FLATTEN and not flattened.flatten:
             # Told to leave the positions alone, because they are another bot's: then none of them is this one's.
             flat_at = cancelled_at

@@ -620,7 +620,12 @@ def _ending(snapshot: BotSnapshot, view: View) -> _Ending:
     asked = _asked(view, report)
     has_seen = report is not None and (report.withdrawal is not None or report.kill is not None)
     withdrawal = report.withdrawal if report is not None else None
-    if (has_seen or _is_killed_for_good(view)) and are_confirmed(asked, kill_in_force(view), withdrawal):
+    kill_is_over = not _is_killed_live(view) or _is_killed_for_good(view)
+    if (
+        (has_seen or _is_killed_for_good(view))
+        and kill_is_over
+        and are_confirmed(asked, kill_in_force(view), withdrawal)
+    ):
         return _Ending(false(WITHDRAWING, "Confirmed", _confirmed(asked)), is_over=True)
     if not pods and not comes_again(stateful_set):
         why = f"there is no live pod that could do what onDelete asks, and none will come; {left_behind(view)}"
@@ -640,10 +645,14 @@ def _ending(snapshot: BotSnapshot, view: View) -> _Ending:
     return _Ending(true(WITHDRAWING, cause.reason, cause.message), again_after_seconds=again)
 
 
+def _is_killed_live(view: View) -> bool:
+    """Whether a kill on the live account is in force."""
+    return view.latch.kill is not None and view.latch.kill.spec.mode is Mode.LIVE
+
+
 def _is_killed_for_good(view: View) -> bool:
-    """Whether a kill on the live account is done, by whomever: the pod may never have told of it."""
-    kill = view.latch.kill
-    return kill is not None and kill.is_done and kill.spec.mode is Mode.LIVE
+    """Whether that kill is done, by whomever: the pod may never have told of it."""
+    return view.latch.kill is not None and _is_killed_live(view) and view.latch.kill.is_done
 
 
 def _report_of_the_live_pod(view: View) -> RuntimeReport | None:

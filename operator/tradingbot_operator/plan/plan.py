@@ -132,7 +132,7 @@ def plan_bot(snapshot: BotSnapshot) -> Plan:
     unhindered = _view(snapshot, kills)
     judged = judge(snapshot, spec, unhindered)
     way = passage(snapshot, judged, unhindered)
-    production = _production(snapshot, judged, way)
+    production = _production(snapshot, judged, way, kills)
     conflicts = _conflicts(snapshot) if way.phase is Phase.PAPER else ()
     lacking = _shortage(snapshot) if way.phase is Phase.PAPER else None
     awaited = () if conflicts or lacking else _awaited(snapshot, way.phase)
@@ -211,7 +211,7 @@ def _way(snapshot: BotSnapshot, judged: Judged | Unjudged, way: Passage, promoti
     )
 
 
-def _production(snapshot: BotSnapshot, judged: Judged | Unjudged, way: Passage) -> Production:
+def _production(snapshot: BotSnapshot, judged: Judged | Unjudged, way: Passage, kills: Killing) -> Production:
     if isinstance(judged, Unjudged):
         why = "nothing judges the bot: it names no gate, or one that is not there or cannot be read"
         return Production(runs=statuses(snapshot, None, None, (), why))
@@ -226,7 +226,17 @@ def _production(snapshot: BotSnapshot, judged: Judged | Unjudged, way: Passage) 
         live=live,
         wants_preflight=judged.wants_preflight and way.grant is None and not live,
         image=None if isinstance(spec, InvalidSpec) else seen_image(snapshot, spec),
+        held_back=_held_back(snapshot, kills),
     )
+
+
+def _held_back(snapshot: BotSnapshot, kills: Killing) -> str:
+    """Why the bot's own image gets no keys at all now."""
+    if kills.latch.kill is not None:
+        return "a kill is in force: nothing of the bot runs until it is released"
+    if not trades_live(snapshot) and (owned := _conflicts(snapshot)):
+        return f"another bot owns {'; '.join(map(str, owned))}"
+    return ""
 
 
 def _soonest(*seconds: float | None) -> float | None:

@@ -11,7 +11,7 @@ DIGESTS: Final = MappingProxyType(
             "tradingbots-configs": "sha256:c8b41e094fed71917ade644c40f636a0e81ddef1e6a597b76fc1b96972d16c16",
             "tradingbots-duty": "sha256:edd1dea00d40103306e964e77d1deef99cf465069cff4870582e4f3116e5fbd0",
             "tradingbots-evidence": "sha256:d3afc7a20cfa76583b7aeec680af58d9e4f8d2203da9ee3ab0681c5fd41c5cae",
-            "tradingbots-exec": "sha256:51587a353df1b414f78f5f8b7bb2054d8e0a09f5d069ddfd60c8b760e5ef4860",
+            "tradingbots-exec": "sha256:2c12112a52d526dbe3ebacba0737a41b4f2d9af17eb8c6e00374810f6f235d20",
             "tradingbots-kills": "sha256:fc5dd57d2134b90deef707f8c9f557b2ab5ea5c351b1da37c0aec877bd7199b2",
             "tradingbots-operator": "sha256:d45f4955e89490302bfa3637c3b52dbd14e8290b1bf126c050b2f5985a3b9209",
             "tradingbots-pod-status": "sha256:7f29e06c99ed65f873598c60aba3d0f60f59b279148bde10dd7489b4907c631d",

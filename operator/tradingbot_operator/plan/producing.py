@@ -230,9 +230,11 @@ def producing(
     live: bool,
     wants_preflight: bool,
     image: str | None = None,
+    held_back: str = "",
 ) -> Production:
     """What the evidence of a subject needs. `since` is when it became what it is, `live` says which sessions are asked
     for: those of the live account, or those on paper; `image` is the bot's by the name that a kubelet reported.
+    `held_back` says why the bot's own image gets no keys now, for a validation either; empty where it may have them.
     """
     work = _Work(snapshot, subject, since, live)
     every = _tried(work)
@@ -248,7 +250,7 @@ def producing(
             [one for one in tried if one.contents.about.kind == PREFLIGHT],
             is_wanted=wants_preflight,
         )
-        obstacle = _validations(work, work.bot, validations, image)
+        obstacle = _validations(work, work.bot, validations, image, held_back)
     _clean_up(work, tried)
     _retain(work)
     return Production(
@@ -620,8 +622,13 @@ def _pending(pod: Raw) -> str:
     return ""
 
 
-def _validations(work: _Work, bot: Bot, jobs: Sequence[RunJob], image: str | None) -> str:
+def _validations(work: _Work, bot: Bot, jobs: Sequence[RunJob], image: str | None, held_back: str) -> str:
     """Has the runs of the bot carried out; what keeps the next one from its Job, or an empty string."""
+    if held_back:
+        for one in jobs:
+            if one.end is None:
+                _discard(work, one.job, *_beside(work, one.job))
+        return held_back
     account = work.account(live=False)
     found = validating(work.snapshot, bot, work.subject, account, image, jobs)
     work.record += found.record

@@ -365,3 +365,16 @@ def test_a_fill_of_the_evening_begins_no_session() -> None:
     (order,) = day.orders.values()
     late = a_word(order, "filled", str(order.qty), "103.51", filled_at=OPEN + timedelta(minutes=CLOSE + 3))
     assert day.tell(seen.TradeUpdate("fill", late)) == []
+
+
+def test_what_the_broker_tells_of_others_begins_no_session() -> None:
+    day = a_traded_day()
+    day.clock(CLOSE)
+    day.snapshot(worth("110"))
+    day.tell(seen.ClockRead(evening(CLOSE + 5)), seconds=30)
+    (order,) = day.orders.values()
+    stranger = a_word(order, "filled", "1", "103", client_order_id="somebody-else", broker_id="theirs")
+    for at_open in (OPEN + timedelta(days=1), OPEN + timedelta(days=400)):
+        day.tell(seen.TradeUpdate("fill", replace(stranger, filled_at=at_open)))
+    progress = json.loads(day.checkpoints["session"])
+    assert progress["running"] is None

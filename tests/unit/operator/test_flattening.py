@@ -98,6 +98,14 @@ def test_a_pod_that_does_not_know_of_the_kill_is_helped(kill: Any) -> None:
     assert look(reported=ReportAnswer(a_report(kill=kill), NOW)).make
 
 
+@pytest.mark.parametrize(("killed", "makes_one"), [(59, False), (61, True)])
+def test_a_pod_that_answers_and_cannot_reach_the_broker_is_helped_after_a_minute(killed: int, makes_one: bool) -> None:
+    powerless = ReportAnswer(a_report(**KNOWS, brokerConnected=False), NOW)
+    assert bool(look(seen=killed, reported=powerless).make) is makes_one
+    well = ReportAnswer(a_report(**KNOWS, brokerConnected=True), NOW)
+    assert not look(seen=killed, reported=well).make
+
+
 def test_a_new_operator_asks_the_pod_before_it_makes_one() -> None:
     asked = look(seen=3600, reported=ReportPending())
     assert (asked.make, asked.again_after_seconds) == ((), None)

@@ -15,6 +15,7 @@ from tradingbot_operator.plan.killing import RECORDS_KEPT, Killing, killing
 from tradingbot_operator.plan.objects import Raw, annotation, mapping, name_of
 from unit.operator.candidate import Candidate, a_gate
 from unit.operator.kill_world import (
+    AN_HOUR_AGO,
     CANCELLED,
     DONE,
     FLAT,
@@ -307,6 +308,9 @@ def test_a_release_is_written_said_once_and_looked_at_again() -> None:
     assert (after.write, after.notes, after.latch.kill) == (None, (), None)
 
 
+CONFIRMED_BY_A_JOB = {"ordersCancelledAt": DONE["ordersCancelledAt"], "confirmedBy": "FlattenJob"}
+
+
 @pytest.mark.parametrize(
     ("world", "words"),
     [
@@ -314,12 +318,13 @@ def test_a_release_is_written_said_once_and_looked_at_again() -> None:
         ({"account": an_account(annotations={KILL: ""})}, "is taken off BrokerAccount sim"),
         ({"live_account": an_account("real", annotations={KILL: ""})}, "is taken off BrokerAccount real"),
         ({"is_live": True}, "the bot has left live trading"),
+        ({"kill_records": (a_record(status=CONFIRMED_BY_A_JOB),)}, "the bot's pod, which runs, has said"),
         ({"policies": false("PolicyEnforced", "PolicyMissing", "one is gone")}, "in force (PolicyMissing)"),
     ],
 )
 def test_nothing_ends_while_anything_is_in_the_way(world: dict[str, Any], words: str) -> None:
     bot = world.pop("bot", None)
-    found = look(bot, kill_records=(a_record(status=DONE),), approvals=(a_release(),), **world)
+    found = look(bot, **({"kill_records": (a_record(status=DONE),), "approvals": (a_release(),)} | world))
     assert words in found.release_waits_for
     assert found.latch.kill is not None
     assert found.write is None
@@ -422,3 +427,25 @@ def test_what_a_killed_bot_waits_for_is_in_its_status() -> None:
     found = plan(a_killed_bot(), kill_records=(a_record(onKill="Flatten"),), reported=answer(kill=queued))
     assert "queued for the open at 14:30" in condition(found, "Killed")["message"]
     assert (found.status or {})["kill"]["message"] == "closings are queued for the open at 14:30"
+
+
+def test_a_kill_before_any_live_pod_has_run_is_one_on_paper_because_nobody_could_confirm_it_elsewhere() -> None:
+    bot = Candidate().granted()
+    assert bot.said("LiveAuthorized")[1] == "Granted"
+    bot.annotate(KILL, "leak").look()
+    assert bot.plan.kill is not None and bot.plan.kill.create is not None
+    assert bot.plan.kill.create["spec"]["mode"] == "paper"
+
+
+def test_a_deletion_waits_for_the_job_that_carries_the_kill_out() -> None:
+    bot = a_killed_bot(status={"reportedAt": AN_HOUR_AGO, "openOrders": 3})
+    bot["metadata"].update(  # type: ignore[attr-defined]
+        deletionTimestamp=stamp(NOW - timedelta(minutes=1)), finalizers=[CANCEL_FINALIZER]
+    )
+    stopped = a_workload(bot)
+    stopped["StatefulSet"]["spec"]["replicas"] = 0
+    world: dict[str, Any] = {"kill_records": (a_record(),), "reported": silent(), "pods": ()}
+    assert not plan(bot, children=stopped, **world).release
+    late = {"deletionTimestamp": stamp(NOW - timedelta(minutes=6))}
+    bot["metadata"].update(late)  # type: ignore[attr-defined]
+    assert plan(bot, children=stopped, **world).release

@@ -446,3 +446,14 @@ def test_a_kill_is_only_done_by_what_its_own_record_asks_for() -> None:
     kill = in_force(latch(a_bot(onKill="Flatten"), records=[a_record(status=DONE)]))
     assert isinstance(kill, Kill)
     assert kill.is_done
+
+
+@pytest.mark.parametrize(("reason", "cancelled"), [("TimedOut", False), ("QueuedForTheOpen", True)])
+def test_a_job_that_ended_without_confirmation_has_confirmed_only_what_it_verified(
+    reason: str, cancelled: bool
+) -> None:
+    words = {1: a_flatten_report(flatten=True, confirmed=False, reason=reason)}
+    kill = in_force(latch(records=[a_record(onKill="Flatten")], flattened=words))
+    assert (kill.status.orders_cancelled_at is not None) is cancelled
+    assert kill.status.flat_at is None
+    assert not kill.is_done

@@ -55,6 +55,7 @@ class Asked(Cluster):
 
     runs: list[dict[str, Any]] = field(default_factory=lambda: [a_run()])
     reference: str | None = REFERENCE
+    held_back: str = ""
 
     def decide(self, subject: Subject | None = None, since: Any = SINCE) -> Production:
         self.changes = self.changes | {"validation_runs": tuple(self.runs)}
@@ -65,6 +66,7 @@ class Asked(Cluster):
             live=self.live,
             wants_preflight=self.wants_preflight,
             image=self.reference,
+            held_back=self.held_back,
         )
 
     def look(self, subject: Subject | None = None, since: Any = SINCE, *, dies_after: int | None = None) -> Production:
@@ -150,12 +152,12 @@ def test_names_fit_into_labels_and_are_those_that_nobody_may_exec_into(name: str
     assert name_of(cluster.job).startswith(f"{name}-validate-")
 
 
-@pytest.mark.parametrize(("spec", "kept"), [({}, False), ({"artifacts": {"claimName": "results"}}, True)])
+@pytest.mark.parametrize(("spec", "kept"), [({}, False), ({"artifacts": {"claimName": "validation-results"}}, True)])
 def test_files_that_go_with_the_pod_are_not_called_verified(spec: dict[str, Any], kept: bool) -> None:
     cluster = Asked(runs=[a_run(**spec)])
     cluster.settle()
     volume = cluster.job["spec"]["template"]["spec"]["volumes"][-1]
-    assert volume.get("persistentVolumeClaim") == ({"claimName": "results"} if kept else None)
+    assert volume.get("persistentVolumeClaim") == ({"claimName": "validation-results"} if kept else None)
     cluster.end_with(cluster.job)
     cluster.settle()
     (evidence,) = cluster.of("PromotionEvidence")
@@ -356,6 +358,20 @@ def test_a_pod_that_does_not_start_is_in_the_status(status: dict[str, Any], said
     (run,) = cluster.runs
     assert condition(run, "Complete") == ("False", "PodPending")
     assert said in run["status"]["conditions"][0]["message"]
+
+
+def test_a_killed_bots_image_gets_no_keys_for_a_validation_either() -> None:
+    asked = Asked(held_back="a kill is in force")
+    asked.settle()
+    assert asked.of("Job") == []
+    assert condition(asked.runs[0], "Complete")[0] != "True"
+    assert "a kill is in force" in str(asked.runs[0]["status"])
+    running = Asked()
+    running.look()
+    assert name_of(running.job)
+    running.held_back = "a kill is in force"
+    running.settle()
+    assert running.of("Job") == []
 
 
 def test_an_audit_goes_on_beside_a_validation() -> None:
