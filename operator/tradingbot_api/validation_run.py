@@ -22,8 +22,8 @@ class ArtifactStore(ApiModel):
             "x-kubernetes-validations": [
                 cel(
                     "self.claimName.startsWith('validation')",
-                    "claimName: the bot's image writes to it, so only a PersistentVolumeClaim that was made for that will do:"
-                    " one whose name begins with validation",
+                    "claimName: the bot's image writes to it, so only a PersistentVolumeClaim that was made for that"
+                    " will do: one whose name begins with validation",
                 )
             ]
         }
