@@ -14,6 +14,7 @@ import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import IO
 
@@ -216,6 +217,14 @@ def node(api: ApiServer, folder: Path) -> Iterator[Node]:
             process.wait(_DEADLINE_SECONDS)
 
 
+def _is_active(host: Node, bot: Bot) -> str:
+    return f"{bot.name} is Active: {host.last_words(bot)}"
+
+
+def _knows_its_orders(bot: Bot) -> str:
+    return f"{bot.name} knows its orders: {_said(bot)}"
+
+
 @contextmanager
 def armed(host: Node, bots: Sequence[Bot], simulator_port: int) -> Iterator[list[Armed]]:
     """The bots run, each with a position in each of its symbols and with open orders, and know of them."""
@@ -224,11 +233,11 @@ def armed(host: Node, bots: Sequence[Bot], simulator_port: int) -> Iterator[list
         for bot in bots:
             started.append(host.start(bot))
         for bot in bots:
-            until(lambda bot=bot: _has_looked(bot), lambda bot=bot: f"{bot.name} is Active: {host.last_words(bot)}")
+            until(partial(_has_looked, bot), partial(_is_active, host, bot))
             host.say_running(bot)
         found = [Armed(bot, _give(bot, simulator_port)) for bot in bots]
         for bot in bots:
-            until(lambda bot=bot: _knows_of_it(bot), lambda bot=bot: f"{bot.name} knows its orders: {_said(bot)}")
+            until(partial(_knows_of_it, bot), partial(_knows_its_orders, bot))
         yield found
     finally:
         for pid in started:

@@ -16,6 +16,7 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from functools import partial
 from http.client import HTTPConnection, HTTPResponse
 from itertools import cycle, islice
 from os import kill as send_signal
@@ -278,9 +279,9 @@ def _ended(bots: Sequence[Armed], books: Books, began: float) -> list[Killed]:
 
     killed = []
     for one in bots:
-        books.wait(lambda one=one: look(one), f"the end of {one.bot.name}: {ORDERS} cancels and flat")
+        books.wait(partial(look, one), f"the end of {one.bot.name}: {ORDERS} cancels and flat")
     for one in bots:
-        until(lambda one=one: _flat_at(one.bot), f"{one.bot.name} says that it is flat")
+        until(partial(_flat_at, one.bot), f"{one.bot.name} says that it is flat")
         ended = look(one)
         if ended is None:
             raise RuntimeError(f"{one.bot.name} is no longer flat")
