@@ -42,6 +42,10 @@ BOT_LABEL: Final = f"{GROUP}/bot"
 CONFIG_DIGEST_ANNOTATION: Final = f"{GROUP}/config-digest"
 """On the pod template: sha256 of the runtime's config, so that a changed config is a new pod."""
 
+CONFIG_DIGEST_VARIABLE: Final = "TRADINGBOT_CONFIG_DIGEST"
+"""Environment variable of a bot's container, with the same value: the runtime reads no other config. A ConfigMap of the
+name can be made by whoever may make ConfigMaps, a pod's environment by nobody."""
+
 MAX_BOT_NAME_LENGTH: Final = 40
 """A StatefulSet's pods carry `<name>-<revision hash>` as a label value of 63 characters; 40 leaves room."""
 

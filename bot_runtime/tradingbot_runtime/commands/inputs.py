@@ -1,5 +1,8 @@
 """What a command is given: a config file, the broker's keys, an address. Raises WrongConfig that says what to write."""
 
+import hashlib
+import os
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +21,11 @@ if TYPE_CHECKING:
     Document = TypeVar("Document", bound=BaseModel)
 
 MAX_CONFIG_BYTES: Final = 1024 * 1024
+CONFIG_DIGEST_VARIABLE: Final = "TRADINGBOT_CONFIG_DIGEST"
+"""As in tradingbot_api.group, which takes too long to import for a --help."""
+CONFIG_AWAITED_SECONDS: Final = 90.0
+"""A kubelet brings a changed ConfigMap to a pod within a minute or so."""
+CONFIG_LOOKED_AT_EVERY_SECONDS: Final = 0.5
 
 Config = Annotated[Path, typer.Option(help="The bot's config, a RuntimeConfig in YAML.", dir_okay=False)]
 
@@ -50,13 +58,7 @@ def read_document(path: Path, model: "type[Document]") -> "Document":
     import yaml
     from pydantic import ValidationError
 
-    try:
-        with path.open("rb") as file:
-            text = file.read(MAX_CONFIG_BYTES + 1)
-    except OSError as error:
-        raise WrongConfig("ConfigUnreadable", f"{path} cannot be read: {error.strerror}") from error
-    if len(text) > MAX_CONFIG_BYTES:
-        raise WrongConfig("ConfigUnreadable", f"{path} is larger than {MAX_CONFIG_BYTES} bytes")
+    text = _as_made(path)
     try:
         document = yaml.safe_load(text)
     except (yaml.YAMLError, ValueError) as error:
@@ -67,6 +69,35 @@ def read_document(path: Path, model: "type[Document]") -> "Document":
         return model.model_validate(document)
     except ValidationError as error:
         raise WrongConfig("InvalidConfig", f"{path}: {_fields(error)}") from error
+
+
+def _as_made(path: Path) -> bytes:
+    """The file, once it is the one that the environment names. Where it names one, the operator made it, and a pod may
+    see the one before for a moment; any other is somebody else's, and could name another broker.
+    """
+    wanted, deadline = os.environ.get(CONFIG_DIGEST_VARIABLE), time.monotonic() + CONFIG_AWAITED_SECONDS
+    while True:
+        text = _bytes_of(path)
+        if not wanted or f"sha256:{hashlib.sha256(text).hexdigest()}" == wanted:
+            return text
+        if time.monotonic() >= deadline:
+            raise WrongConfig(
+                "ConfigNotAsMade",
+                f"{path} is not the config that the operator made ({wanted}): look who wrote the ConfigMap, and"
+                " delete it; the operator makes it anew",
+            )
+        time.sleep(CONFIG_LOOKED_AT_EVERY_SECONDS)
+
+
+def _bytes_of(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            text = file.read(MAX_CONFIG_BYTES + 1)
+    except OSError as error:
+        raise WrongConfig("ConfigUnreadable", f"{path} cannot be read: {error.strerror}") from error
+    if len(text) > MAX_CONFIG_BYTES:
+        raise WrongConfig("ConfigUnreadable", f"{path} is larger than {MAX_CONFIG_BYTES} bytes")
+    return text
 
 
 def load_strategy(config: "RuntimeConfig") -> "Strategy[Any]":

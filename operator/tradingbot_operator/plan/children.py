@@ -32,6 +32,7 @@ from tradingbot_api.group import (
     ACCOUNT_ANNOTATION,
     BOT_UID_ANNOTATION,
     CONFIG_DIGEST_ANNOTATION,
+    CONFIG_DIGEST_VARIABLE,
     LIVE_LABEL,
     MANIFEST_DIGEST_ANNOTATION,
     SYMBOLS_ANNOTATION,
@@ -415,7 +416,7 @@ def _pod_template(bot: Bot, venue: _Venue, config: str) -> Manifest:
             },
             "annotations": annotations,
         },
-        "spec": _pod_spec(bot, venue),
+        "spec": _pod_spec(bot, venue, _config_digest(config)),
     }
 
 
@@ -428,7 +429,7 @@ def _is_in(key: str, domains: tuple[str, ...]) -> bool:
     return any(domain == reserved or domain.endswith(f".{reserved}") for reserved in domains)
 
 
-def _pod_spec(bot: Bot, venue: _Venue) -> Manifest:
+def _pod_spec(bot: Bot, venue: _Venue, digest: str) -> Manifest:
     spec = bot.spec
     pod: Manifest = {
         "serviceAccountName": child_name(bot.name),
@@ -436,7 +437,7 @@ def _pod_spec(bot: Bot, venue: _Venue) -> Manifest:
         "enableServiceLinks": False,
         "terminationGracePeriodSeconds": 10,
         "securityContext": {**pod_security(), "fsGroup": NOBODY, "fsGroupChangePolicy": "OnRootMismatch"},
-        "containers": [_container(spec, venue)],
+        "containers": [_container(spec, venue, digest)],
         "volumes": config_volumes(child_name(bot.name)),
     }
     optional: Manifest = {
@@ -448,7 +449,7 @@ def _pod_spec(bot: Bot, venue: _Venue) -> Manifest:
     return {**pod, **{key: value for key, value in optional.items() if value}}
 
 
-def _container(spec: TradingBotSpec, venue: _Venue) -> Manifest:
+def _container(spec: TradingBotSpec, venue: _Venue, digest: str) -> Manifest:
     return {
         "name": CONTAINER,
         "image": venue.image,
@@ -465,7 +466,10 @@ def _container(spec: TradingBotSpec, venue: _Venue) -> Manifest:
             "--listen",
             f"0.0.0.0:{PORT}",
         ],
-        "env": _environment(venue.account.credentials_secret_ref.name),
+        "env": [
+            *_environment(venue.account.credentials_secret_ref.name),
+            {"name": CONFIG_DIGEST_VARIABLE, "value": digest},
+        ],
         "ports": [{"name": "http", "containerPort": PORT, "protocol": "TCP"}],
         "resources": _resources(spec),
         "securityContext": container_security(),

@@ -14,7 +14,14 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from tradingbot_api import FlattenReport, OnKill
-from tradingbot_api.group import BOT_UID_ANNOTATION, GROUP, LIVE_LABEL, PRODUCER_LABEL, SYMBOLS_ANNOTATION
+from tradingbot_api.group import (
+    BOT_UID_ANNOTATION,
+    CONFIG_DIGEST_VARIABLE,
+    GROUP,
+    LIVE_LABEL,
+    PRODUCER_LABEL,
+    SYMBOLS_ANNOTATION,
+)
 from tradingbot_operator.plan.conditions import parse_timestamp
 from tradingbot_operator.plan.evidence import Ended, ended
 from tradingbot_operator.plan.kills import ANSWER_LIMIT, Kill, is_known_to
@@ -198,7 +205,8 @@ def _made(
     stateful_set = snapshot.child("StatefulSet")
     template = mapping(stateful_set or {}, "spec", "template")
     container = next(iter(entries(template, "spec", "containers")), {})
-    keys = [one for one in entries(container, "env") if text(one, "name") in KEYS]
+    given = [one for one in entries(container, "env") if text(one, "name") in (*KEYS, CONFIG_DIGEST_VARIABLE)]
+    keys = [one for one in given if text(one, "name") in KEYS]
     if stateful_set is None or not is_of(stateful_set, uid_of(snapshot.bot)) or snapshot.child("ConfigMap") is None:
         return "there is nothing that the bot ran with: look at the broker for what is open"
     if len(keys) != len(KEYS):
@@ -231,7 +239,7 @@ def _made(
                         ATTEMPT_ANNOTATION: str(attempt),
                     },
                 },
-                "spec": _pod_spec(snapshot, template, keys, closes_positions=closes_positions),
+                "spec": _pod_spec(snapshot, template, given, closes_positions=closes_positions),
             },
         },
     }
@@ -251,7 +259,7 @@ def _network_policy(snapshot: BotSnapshot, name: str, metadata: Manifest) -> tup
     return ({"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": metadata, "spec": spec},)
 
 
-def _pod_spec(snapshot: BotSnapshot, template: Raw, keys: list[Raw], *, closes_positions: bool) -> Manifest:
+def _pod_spec(snapshot: BotSnapshot, template: Raw, given: list[Raw], *, closes_positions: bool) -> Manifest:
     container: Manifest = {
         "name": CONTAINER,
         "image": snapshot.settings.runtime_image,
@@ -266,7 +274,7 @@ def _pod_spec(snapshot: BotSnapshot, template: Raw, keys: list[Raw], *, closes_p
             # What was asked then is carried out, whatever the config it finds says of kills.
             "--positions" if closes_positions else "--no-positions",
         ],
-        "env": [dict(one) for one in keys],
+        "env": [dict(one) for one in given],
         "resources": _RESOURCES,
         "securityContext": container_security(),
         "terminationMessagePath": TOLD,

@@ -1,5 +1,6 @@
 """What a bot is made of: deterministic manifests that hold no key and run with no privilege."""
 
+import hashlib
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tradingbot_api import RuntimeConfig, TradingBotSpec
+from tradingbot_api.group import CONFIG_DIGEST_ANNOTATION, CONFIG_DIGEST_VARIABLE
 from tradingbot_operator.plan.objects import mapping
 from unit.operator.world import (
     UID,
@@ -85,11 +87,21 @@ def test_alpaca_accounts_get_alpacas_addresses() -> None:
 
 def test_keys_come_from_the_secret_by_reference() -> None:
     (container,) = pod_spec()["containers"]
-    references = {entry["name"]: entry["valueFrom"] for entry in container["env"]}
+    plain = [entry for entry in container["env"] if "value" in entry]
+    references = {entry["name"]: entry["valueFrom"] for entry in container["env"] if entry not in plain}
     assert references["APCA_API_KEY_ID"] == {"secretKeyRef": {"name": "keys", "key": "APCA_API_KEY_ID"}}
     assert references["APCA_API_SECRET_KEY"] == {"secretKeyRef": {"name": "keys", "key": "APCA_API_SECRET_KEY"}}
     assert references["POD_NAME"]["fieldRef"]["fieldPath"] == "metadata.name"
-    assert all("value" not in entry for entry in container["env"])
+    assert [entry["name"] for entry in plain] == [CONFIG_DIGEST_VARIABLE]
+
+
+def test_the_pod_is_told_which_config_was_made_for_it() -> None:
+    template = child(plan(), "StatefulSet")["spec"]["template"]
+    text = child(plan(), "ConfigMap")["data"]["bot.yaml"]
+    digest = f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
+    (container,) = template["spec"]["containers"]
+    assert {"name": CONFIG_DIGEST_VARIABLE, "value": digest} in container["env"]
+    assert template["metadata"]["annotations"][CONFIG_DIGEST_ANNOTATION] == digest
 
 
 def test_the_pod_meets_the_restricted_profile() -> None:

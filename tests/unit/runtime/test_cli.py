@@ -1,5 +1,6 @@
 """The command line: what is wrong is said in words, with the exit code the operator reads."""
 
+import hashlib
 import json
 import sqlite3
 from collections.abc import Iterator
@@ -11,10 +12,10 @@ import yaml
 from typer.testing import CliRunner, Result
 
 from builders import UID, a_config, a_live_config, an_order, at
-from tradingbot_api import EX_CONFIG, EX_STATE, TerminationMessage
+from tradingbot_api import EX_CONFIG, EX_STATE, TerminationMessage, group
 from tradingbot_runtime import __version__
 from tradingbot_runtime.cli import app
-from tradingbot_runtime.commands import run
+from tradingbot_runtime.commands import inputs, run
 from tradingbot_runtime.commands.endings import WrongConfig
 from tradingbot_runtime.core.commands import Journal, PutOrder
 from tradingbot_runtime.state import Database, DirectoryLock, lock
@@ -134,6 +135,28 @@ def test_a_config_that_is_no_config_is_said(shell: Shell, text: str, reason: str
 def test_a_config_that_is_not_there_is_said(shell: Shell) -> None:
     shell.config.unlink()
     assert (shell.run().exit_code, shell.last_words.reason) == (EX_CONFIG, "ConfigUnreadable")
+
+
+def test_a_config_that_somebody_else_put_in_its_place_is_not_read(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert inputs.CONFIG_DIGEST_VARIABLE == group.CONFIG_DIGEST_VARIABLE
+    made = shell.config.read_bytes()
+    monkeypatch.setattr(inputs, "CONFIG_AWAITED_SECONDS", 0.0)
+    monkeypatch.setenv(inputs.CONFIG_DIGEST_VARIABLE, f"sha256:{hashlib.sha256(made).hexdigest()}")
+    shell.write(broker=LIVE["broker"] | {"baseURL": "http://mallory.example"})
+    assert (shell.run().exit_code, shell.last_words.reason) == (EX_CONFIG, "ConfigNotAsMade")
+    assert not shell.state.exists()
+    shell.config.write_bytes(made)
+    assert inputs.read_config(shell.config).bot.name == "momentum"
+
+
+def test_a_config_that_is_late_is_waited_for(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = shell.config.read_bytes()
+    monkeypatch.setenv(inputs.CONFIG_DIGEST_VARIABLE, f"sha256:{hashlib.sha256(made).hexdigest()}")
+    shell.config.write_bytes(b"")
+    monkeypatch.setattr(inputs.time, "sleep", lambda _: shell.config.write_bytes(made))
+    assert inputs.read_config(shell.config).bot.name == "momentum"
 
 
 def test_missing_keys_are_said_by_name_and_never_shown(shell: Shell) -> None:
