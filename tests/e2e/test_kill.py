@@ -127,7 +127,7 @@ def _release(lab: Lab, bot: str, epoch: int, user: str) -> None:
 
 def test_a_kill_outlives_its_bot_and_ends_by_a_named_persons_word(lab: Lab) -> None:
     account = lab.account()
-    bot = _with_resting_orders(lab, "phoenix", account, storage={"reclaim": "Delete"})
+    bot = _with_resting_orders(lab, "revenant", account, storage={"reclaim": "Delete"})
     lab.kubectl("annotate", "bot", bot, "tradingbots.dev/kill=bad feed")
     lab.wait_for_condition(bot, "Killed", "True", "OrdersCancelled", timeout_seconds=60)
     record = eventually(lambda: (r := _record(lab, bot, 1)).get("status", {}).get("ordersCancelledAt") and r, "record")
