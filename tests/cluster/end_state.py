@@ -78,6 +78,9 @@ def _is_of_the_namespace(item: Json) -> bool:
 def _without_counts(item: Json) -> Json:
     metadata = {key: value for key, value in item["metadata"].items() if key in _OWN_METADATA}
     kept = {key: value for key, value in item.items() if key not in ("metadata", "status")}
+    if item["kind"] == "KillRecord":
+        # Who asked is read once, when the record is made, and left out where that cannot be read: no kill waits for it.
+        kept["spec"] = {key: value for key, value in kept["spec"].items() if key not in ("requestedBy", "requestedAt")}
     # The status of a child is Kubernetes' own.
     status = item.get("status", {}) if item["kind"] in _OWN_KINDS else {}
     return {**kept, "metadata": metadata, "status": status}

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, Final
 
-from tradingbot_api import KILL_ANNOTATION, KillRecordStatus, KillRef
+from tradingbot_api import KILL_ANNOTATION, KillRecordStatus, KillRef, KillScope, Mode
 from tradingbot_operator.plan.children import KillNotice
 from tradingbot_operator.plan.conditions import parse_timestamp, timestamp
 from tradingbot_operator.plan.events import EventNote
@@ -17,6 +17,7 @@ from tradingbot_operator.plan.flattening import NOTHING, Flattening, flattening,
 from tradingbot_operator.plan.kills import (
     ANSWER_LIMIT,
     Kill,
+    KillRequest,
     Latch,
     is_known_to,
     kill_request,
@@ -26,10 +27,10 @@ from tradingbot_operator.plan.kills import (
     released,
     status_document,
 )
-from tradingbot_operator.plan.objects import Raw, mapping, number, text
+from tradingbot_operator.plan.objects import Raw, mapping, name_of, number, text
 from tradingbot_operator.plan.pods import has_run, is_over
 from tradingbot_operator.plan.snapshot import BotSnapshot, last_answer
-from tradingbot_operator.plan.symbols import Overlap
+from tradingbot_operator.plan.symbols import Overlap, account_of, live_account_of
 
 RECORDS_KEPT: Final = 20
 """Released kills of a bot's name whose records stay; the last one always does, because its number counts."""
@@ -141,11 +142,21 @@ def _write(snapshot: BotSnapshot, latch: Latch, kill: Kill, status: KillRecordSt
     request = latch.request
     if kill.record is None:
         manifest = record_manifest(kill, snapshot.bot)
-        scope, name = (request.scope.value, request.name) if request is not None else ("", "")
-        return KillWrite(manifest, None, document, scope, name)
+        return KillWrite(manifest, None, document, *_annotated(snapshot.bot, request, kill))
     if document == mapping(kill.record, "status"):
         return None
     return KillWrite(None, kill.record, document)
+
+
+def _annotated(bot: Raw, request: KillRequest | None, kill: Kill) -> tuple[str, str]:
+    """Kind and name of what carries the annotation, or did when the bot saw it; empty where nothing does."""
+    if request is not None:
+        return request.scope.value, request.name
+    if kill.spec.scope is KillScope.TRADING_BOT:
+        return kill.spec.scope.value, name_of(bot)
+    if kill.spec.scope is KillScope.BROKER_ACCOUNT:
+        return kill.spec.scope.value, live_account_of(bot) if kill.spec.mode is Mode.LIVE else account_of(bot)
+    return "", ""
 
 
 def _insists(snapshot: BotSnapshot, latch: Latch, kill: Kill) -> tuple[bool, float | None]:
