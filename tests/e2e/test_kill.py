@@ -1,7 +1,6 @@
 """A kill works with the operator dead: open orders go, no new ones come, and a restart changes nothing."""
 
 import json
-import signal
 import subprocess
 import uuid
 from collections.abc import Iterator
@@ -9,7 +8,7 @@ from datetime import datetime
 
 import pytest
 
-from e2e.lab import OPERATOR_NAMESPACE, Cluster, Json, Lab, eventually, signal_runtime
+from e2e.lab import OPERATOR_NAMESPACE, Cluster, Json, Lab, eventually
 
 RESTING = {"execution": {"limitOffsetBps": -450}}
 """Entries wait 4.5 % below the price, so that there is something to cancel."""
@@ -159,25 +158,29 @@ def test_a_kill_outlives_its_bot_and_ends_by_a_named_persons_word(lab: Lab) -> N
     assert lab.status(bot)["kill"]["epoch"] == 2
 
 
+def _run_image(lab: Lab, bot: str, image: str | None) -> None:
+    lab.kubectl("patch", "bot", bot, "--type=merge", "-p", json.dumps({"spec": {"image": image}}))
+
+
 def test_where_no_pod_answers_a_job_closes_everything_and_a_pod_that_wakes_up_sells_nothing_more(lab: Lab) -> None:
     account = lab.account()
     bot = lab.bot("frozen", account, onKill="Flatten", execution={"orderType": "market"})
     eventually(lambda: lab.at_broker(account)["positions"], "a position at the broker", 180)
     eventually(lambda: lab.report(bot)["marketOpen"], "the market is open", 60)
-    signal_runtime(lab, bot, signal.SIGSTOP)
-    try:
-        lab.kubectl("annotate", "bot", bot, "tradingbots.dev/kill=frozen")
-        record = eventually(
-            lambda: (r := _record(lab, bot, 1)).get("status", {}).get("flatAt") and r, "flat by the Job", 180
-        )
-        assert record["status"]["confirmedBy"] == "FlattenJob"
-        books = lab.at_broker(account)
-        assert books["positions"] == [] and books["open_orders"] == []
-        assert lab.condition(bot, "Killed")["reason"] == "Flat"
-    finally:
-        signal_runtime(lab, bot, signal.SIGCONT)
-    # Awake again, or restarted by the kubelet meanwhile, it sees the kill; there is nothing left to sell, and it knows.
-    eventually(lambda: (lab.report(bot)["kill"] or {}).get("flatAt"), "the bot says so, too", 120)
+    # A bad image is one of the reasons why no pod answers; the Job runs the operator's.
+    _run_image(lab, bot, "tradingbot-runtime:nowhere")
+    lab.wait_for_condition(bot, "Ready", "False", "ImagePullFailed", timeout_seconds=90)
+    lab.kubectl("annotate", "bot", bot, "tradingbots.dev/kill=frozen")
+    record = eventually(
+        lambda: (r := _record(lab, bot, 1)).get("status", {}).get("flatAt") and r, "flat by the Job", 240
+    )
+    assert record["status"]["confirmedBy"] == "FlattenJob"
+    books = lab.at_broker(account)
+    assert books["positions"] == [] and books["open_orders"] == []
+    assert lab.condition(bot, "Killed")["reason"] == "Flat"
+    _run_image(lab, bot, None)
+    # Awake again it sees the kill; there is nothing left to sell, and it knows.
+    eventually(lambda: (lab.report(bot)["kill"] or {}).get("flatAt"), "the bot says so, too", 180)
     held = [position for position in lab.at_broker(account)["positions"] if float(position["qty"])]
     assert held == []
     sold = sum(float(order["filled_qty"]) * (1 if order["side"] == "buy" else -1) for order in lab.orders(account))
