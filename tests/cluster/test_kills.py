@@ -299,7 +299,9 @@ def test_a_job_carries_it_out_where_no_pod_answers(world: World, bot: str, opera
     assert job["metadata"]["labels"]["tradingbots.dev/producer"] == "flatten"
     (container,) = job["spec"]["template"]["spec"]["containers"]
     assert container["args"][0] == "flatten"
-    assert [one["valueFrom"]["secretKeyRef"]["name"] for one in container["env"]] == ["keys", "keys"]
+    *keys, digest = container["env"]
+    assert [one["valueFrom"]["secretKeyRef"]["name"] for one in keys] == ["keys", "keys"]
+    assert (digest["name"], digest["value"][:7]) == ("TRADINGBOT_CONFIG_DIGEST", "sha256:")
     assert world.api.exists("NetworkPolicy", "momentum-flatten-1-1", world.namespace)
     wait_until_killed_says(world, bot, "the bot's pod does not answer; flatten Job 1")
     # The first comes to nothing, the second confirms.

@@ -83,7 +83,9 @@ def test_the_next_look_makes_the_live_pod_and_nothing_is_confirmed_again() -> No
     container = template["spec"]["containers"][0]
     assert (container["image"], container["imagePullPolicy"]) == (IMAGE_ID, "IfNotPresent")
     secrets = {
-        one["valueFrom"]["secretKeyRef"]["name"] for one in container["env"] if "secretKeyRef" in one["valueFrom"]
+        one["valueFrom"]["secretKeyRef"]["name"]
+        for one in container["env"]
+        if "secretKeyRef" in one.get("valueFrom", {})
     }
     assert secrets == {"live-keys"}
     assert LIVE_LABEL not in bot.stateful_set["spec"]["selector"]["matchLabels"]
