@@ -13,7 +13,6 @@ from rich.console import Group, RenderableType
 from kubectl_tradingbot.bots import Bot
 from kubectl_tradingbot.errors import RefusedError, UsageError
 from kubectl_tradingbot.gate_view import (
-    APPROVABLE,
     approvals_view,
     checklist_table,
     is_open,
@@ -88,7 +87,7 @@ def propose(bot: Bot, items: Sequence[str]) -> Proposal:
     failed = [one for one in checklist if is_open(one)]
     blocking = [one.name for one in failed if one.kind is CheckKind.BLOCKING]
     verdict = _verdict(checklist, bool(blocking)) if items else said.verdict
-    if verdict not in APPROVABLE:
+    if not verdict.is_approvable:
         why = ", ".join(blocking or said.blockers) or f"score {score(said.score)}"
         raise RefusedError(
             f"a verdict of {verdict.value} cannot be approved; not passed: {why}."

@@ -13,9 +13,8 @@ from rich.text import Text
 from kubectl_tradingbot.bots import Bot
 from kubectl_tradingbot.kubectl import command_line
 from kubectl_tradingbot.terminal import heading, nothing, pairs, state, table, words
-from tradingbot_api import CheckKind, ChecklistEntry, CheckState, GateVerdict, PromotionStatus
+from tradingbot_api import CheckKind, ChecklistEntry, CheckState, PromotionStatus
 
-APPROVABLE: Final = (GateVerdict.GO, GateVerdict.REVIEW)
 _WAITS_FOR_A_PERSON: Final = "an approval has to name it in items"
 _SILENT: Final = "not reported"
 _NO_SESSION: Final = "no session"
@@ -150,7 +149,7 @@ def next_steps(bot: Bot, *, scope: Sequence[str] = ()) -> list[Advice]:
     if said is None:
         why = f": {live.message}" if live is not None and live.message else ""
         return [*steps, Advice(f"The operator has not judged it by the gate {bot.gate} yet{why}")]
-    if said.verdict not in APPROVABLE:
+    if not said.verdict.is_approvable:
         return [*steps, *_before_the_verdict(bot, said, target)]
     if said.approvals_missing:
         steps.append(_approve(said, target))

@@ -289,10 +289,8 @@ class Reconciler:
 
     async def _confirm_release(self, key: ObjectKey) -> None:
         """The same decision on what the API server holds at this moment. Raises ConflictError where it is another."""
-        await self._read_all_again(key)
-        raw = self._store.get(key)
-        again = self._plan(key, raw) if raw is not None else None
-        if again is None or again.kill is None or not again.kill.releases:
+        _, again = await self._decide_again(key)
+        if again.kill is None or not again.kill.releases:
             raise ConflictError(f"what the release of a kill of {key} rests on has changed")
 
     async def _write_finalizers(self, key: ObjectKey, raw: Raw, *, held: bool) -> Raw:
@@ -382,14 +380,18 @@ class Reconciler:
 
     async def _confirm(self, key: ObjectKey, plan: Plan) -> tuple[Raw, Plan]:
         """The same decision on what the API server holds at this moment. Raises ConflictError where it is another."""
+        raw, again = await self._decide_again(key)
+        if not again.confirm or _granted(again) != _granted(plan):
+            raise ConflictError(f"what a grant of {key} rests on has changed")
+        return raw, again
+
+    async def _decide_again(self, key: ObjectKey) -> tuple[Raw, Plan]:
+        """A plan on what the API server holds at this moment. Raises ConflictError where the object is gone."""
         await self._read_all_again(key)
         raw = self._store.get(key)
         if raw is None:
             raise ConflictError(f"{key} is gone")
-        again = self._plan(key, raw)
-        if not again.confirm or _granted(again) != _granted(plan):
-            raise ConflictError(f"what a grant of {key} rests on has changed")
-        return raw, again
+        return raw, self._plan(key, raw)
 
     async def _read_all_again(self, key: ObjectKey) -> None:
         """Everything that a grant rests on, as the API server has it now: no watch may be behind in this."""

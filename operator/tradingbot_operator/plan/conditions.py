@@ -93,3 +93,8 @@ def conditions(raw: Raw, verdicts: Iterable[Verdict], now: datetime) -> list[Con
 
 def _shortened(message: str) -> str:
     return message if len(message) <= _MESSAGE_LIMIT else f"{message[: _MESSAGE_LIMIT - 1]}…"
+
+
+def soonest(*seconds: float | None) -> float | None:
+    """The least of some waits; None where nothing waits."""
+    return min((one for one in seconds if one is not None), default=None)

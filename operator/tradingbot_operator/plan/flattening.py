@@ -39,7 +39,7 @@ from tradingbot_operator.plan.objects import (
     text,
     uid_of,
 )
-from tradingbot_operator.plan.pods import is_answering, newest
+from tradingbot_operator.plan.pods import newest
 from tradingbot_operator.plan.producers import ATTEMPT_ANNOTATION, CONTAINER, attempt_of, is_of, owned
 from tradingbot_operator.plan.restricted import (
     KEYS,
@@ -50,7 +50,7 @@ from tradingbot_operator.plan.restricted import (
     pod_security,
     tmp_mount,
 )
-from tradingbot_operator.plan.snapshot import BotSnapshot, ReportPending, last_answer
+from tradingbot_operator.plan.snapshot import BotSnapshot, last_answer
 from tradingbot_operator.plan.symbols import Overlap
 
 Manifest = dict[str, Any]
@@ -131,23 +131,16 @@ def answers_for(snapshot: BotSnapshot, kill: Kill) -> datetime | None:
     last = last_answer(snapshot.reported)
     if last is None or not is_known_to(last.report, kill):
         return None
-    seen = parse_timestamp(kill.spec.observed_at) or snapshot.now
-    if not last.report.broker_connected and snapshot.now >= seen + POWERLESS_LIMIT:
+    if not last.report.broker_connected and snapshot.now >= kill.seen_at(snapshot.now) + POWERLESS_LIMIT:
         return None  # it answers and can do nothing: its keys may be old, or its way to the broker closed
     return last.read_at + ANSWER_LIMIT
 
 
-def is_being_asked(snapshot: BotSnapshot) -> bool:
-    """Whether only this process is new: the bot's pod runs, and what it says will be known in a moment."""
-    pod = newest(snapshot.pods)
-    return isinstance(snapshot.reported, ReportPending) and pod is not None and is_answering(pod)
-
-
 def _due_at(snapshot: BotSnapshot, kill: Kill, last: Raw | None, attempts: int) -> datetime | None:
     """When the next Job is to be made; None while one runs, and before the pod was asked."""
-    if is_being_asked(snapshot):
+    if snapshot.is_being_asked:
         return None
-    seen = parse_timestamp(kill.spec.observed_at) or snapshot.now
+    seen = kill.seen_at(snapshot.now)
     due = max(seen + ANSWER_LIMIT, answers_for(snapshot, kill) or seen)
     if last is None:
         return due

@@ -41,7 +41,7 @@ from tradingbot_operator.plan.objects import (
     text,
     uid_of,
 )
-from tradingbot_operator.plan.pods import is_answering, newest
+from tradingbot_operator.plan.pods import newest
 from tradingbot_operator.plan.snapshot import (
     BotSnapshot,
     InvalidSpec,
@@ -410,7 +410,7 @@ def _incidents(view: View, snapshot: BotSnapshot) -> tuple[str, ...] | None:
     """Ids of open incidents; None while the bot does not say."""
     if view.fresh is not None:
         return tuple(one.id for one in view.fresh.incidents if one.state == "open")
-    if _not_asked_yet(view, snapshot) and _stored_check(view.bot, NO_OPEN_INCIDENT) == CheckState.PASS.value:
+    if snapshot.is_being_asked and _stored_check(view.bot, NO_OPEN_INCIDENT) == CheckState.PASS.value:
         return ()
     return None
 
@@ -423,13 +423,8 @@ def _killed(view: View, snapshot: BotSnapshot) -> bool | None:
         return False
     before = previous_condition(view.bot, KILLED)
     was_not = before is not None and before.status.value == "False"
-    return False if was_not and _not_asked_yet(view, snapshot) else None
-
-
-def _not_asked_yet(view: View, snapshot: BotSnapshot) -> bool:
-    """Whether only this process is new: a restart of the operator takes no verdict back. Nothing is granted on it."""
-    pod = newest(snapshot.pods)
-    return view.pending and pod is not None and is_answering(pod)
+    # A restart of the operator takes no verdict back. Nothing is granted on it.
+    return False if was_not and snapshot.is_being_asked else None
 
 
 def _stored_check(bot: Raw, name: str) -> str:

@@ -10,10 +10,11 @@ from datetime import timedelta
 from typing import Any, Final
 
 from tradingbot_api import KILL_ANNOTATION, KillRecordStatus, KillRef, KillScope, Mode
+from tradingbot_api.promotion_status import UsedApproval
 from tradingbot_operator.plan.children import KillNotice
-from tradingbot_operator.plan.conditions import parse_timestamp, timestamp
+from tradingbot_operator.plan.conditions import soonest, timestamp
 from tradingbot_operator.plan.events import EventNote
-from tradingbot_operator.plan.flattening import NOTHING, Flattening, flattening, is_being_asked, last_words
+from tradingbot_operator.plan.flattening import NOTHING, Flattening, flattening, last_words
 from tradingbot_operator.plan.kills import (
     ANSWER_LIMIT,
     Kill,
@@ -99,11 +100,11 @@ def killing(snapshot: BotSnapshot, account: Raw | None, *, is_live: bool, confli
         waits_for=_waits_for(kill, help_wanted),
         goes_on=not kill.is_done and not help_wanted.problem,
         release_waits_for=release.waits_for,
-        again_after_seconds=_soonest(wait, help_wanted.again_after_seconds),
+        again_after_seconds=soonest(wait, help_wanted.again_after_seconds),
     )
 
 
-def _released(snapshot: BotSnapshot, before: Latch, kill: Kill, by: Any) -> Killing:
+def _released(snapshot: BotSnapshot, before: Latch, kill: Kill, by: UsedApproval) -> Killing:
     latch = released(before, by, snapshot.now)
     status = kill.status.model_copy(
         update={"released_at": timestamp(snapshot.now), "released_by": by, "message": f"released by {by.approver}"}
@@ -139,10 +140,9 @@ def _with_attempts(kill: Kill, flatten: Flattening) -> Kill:
 
 def _write(snapshot: BotSnapshot, latch: Latch, kill: Kill, status: KillRecordStatus) -> KillWrite | None:
     document = status_document(status)
-    request = latch.request
     if kill.record is None:
         manifest = record_manifest(kill, snapshot.bot)
-        return KillWrite(manifest, None, document, *_annotated(snapshot.bot, request, kill))
+        return KillWrite(manifest, None, document, *_annotated(snapshot.bot, latch.request, kill))
     if document == mapping(kill.record, "status"):
         return None
     return KillWrite(None, kill.record, document)
@@ -170,13 +170,12 @@ def _insists(snapshot: BotSnapshot, latch: Latch, kill: Kill) -> tuple[bool, flo
     denies = is_fresh and answer is not None and not is_known_to(answer.report, kill)
     if not denies and kill.status.acknowledged_at is not None:
         return False, None
-    if is_being_asked(snapshot):
+    if snapshot.is_being_asked:
         # A restart of the operator restarts no pod: its answer, or that it gives none, makes another look.
         return False, None
     if latch.request is None:
         return True, None
-    seen = parse_timestamp(kill.spec.observed_at) or snapshot.now
-    left = seen + ANSWER_LIMIT - snapshot.now
+    left = kill.seen_at(snapshot.now) + ANSWER_LIMIT - snapshot.now
     return left <= timedelta(0), max(left.total_seconds(), 0.5) if left > timedelta(0) else None
 
 
@@ -193,7 +192,3 @@ def _old_records(snapshot: BotSnapshot) -> tuple[Raw, ...]:
     records = sorted(snapshot.kill_records, key=lambda one: number(one, "spec", "epoch"))
     old = [one for one in records if text(one, "status", "releasedAt")]
     return tuple(old[:-RECORDS_KEPT]) if len(old) > RECORDS_KEPT else ()
-
-
-def _soonest(*seconds: float | None) -> float | None:
-    return min((one for one in seconds if one is not None), default=None)

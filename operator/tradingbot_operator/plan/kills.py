@@ -85,6 +85,10 @@ class Kill:
         flat = self.spec.on_kill is not OnKill.FLATTEN or self.status.flat_at is not None
         return self.status.orders_cancelled_at is not None and flat
 
+    def seen_at(self, now: datetime) -> datetime:
+        """When the operator saw it; now where its record does not tell."""
+        return parse_timestamp(self.spec.observed_at) or now
+
     @property
     def report(self) -> KillReport:
         """The same for the bot's status."""
@@ -295,13 +299,12 @@ def _new_spec(
     seen = latched if is_news else lost
     # Where its record was lost it is the same kill, not another one.
     epoch = lost.epoch if lost is not None and lost.epoch else highest + 1
-    mode = _mode_of(bot)
     return KillRecordSpec(
         bot_ref=BotRef(name=name_of(bot), uid=uid_of(bot)),
         epoch=epoch,
         scope=request.scope if request is not None else _scope(seen),
         account=request.name if request is not None and request.scope is KillScope.BROKER_ACCOUNT else None,
-        mode=mode,
+        mode=_mode_of(bot),
         on_kill=OnKill.FLATTEN if text(bot, "spec", "onKill") == OnKill.FLATTEN.value else OnKill.CANCEL_ORDERS,
         reason=request.reason if request is not None else seen.reason if seen is not None else "",
         observed_at=timestamp(now),

@@ -23,7 +23,7 @@ from tradingbot_operator.plan.children import (
     identity_children,
     workload_children,
 )
-from tradingbot_operator.plan.conditions import Verdict, parse_timestamp
+from tradingbot_operator.plan.conditions import Verdict, parse_timestamp, soonest
 from tradingbot_operator.plan.deletion import Release, about_bot, decide, is_held
 from tradingbot_operator.plan.events import EventNote, condition_events
 from tradingbot_operator.plan.judging import Judged, Unjudged, judge, seen_image, wanted_image
@@ -128,12 +128,13 @@ def plan_bot(snapshot: BotSnapshot) -> Plan:
     if is_being_deleted(bot):
         return _deletion(snapshot) if is_held(bot) else Plan()
     spec = parse_bot_spec(bot)
-    kills = _kills(snapshot)
+    overlaps = _conflicts(snapshot)
+    kills = _kills(snapshot, overlaps)
     unhindered = _view(snapshot, kills)
     judged = judge(snapshot, spec, unhindered)
     way = passage(snapshot, judged, unhindered)
-    production = _production(snapshot, judged, way, kills)
-    conflicts = _conflicts(snapshot) if way.phase is Phase.PAPER else ()
+    production = _production(snapshot, spec, judged, way, _held_back(snapshot, kills, overlaps))
+    conflicts = overlaps if way.phase is Phase.PAPER else ()
     lacking = _shortage(snapshot) if way.phase is Phase.PAPER else None
     awaited = () if conflicts or lacking else _awaited(snapshot, way.phase)
     workload = _workload(snapshot, spec, way, kills.notice, conflicts, awaited, lacking)
@@ -167,7 +168,7 @@ def plan_bot(snapshot: BotSnapshot) -> Plan:
         confirm=way.confirm,
         status=status,
         events=(*condition_events(bot, status), *verdict_notes(bot, promotion, snapshot.now), *way.notes, *kills.notes),
-        again_after_seconds=_soonest(
+        again_after_seconds=soonest(
             _look_again(snapshot, foreign),
             production.again_after_seconds,
             way.again_after_seconds,
@@ -176,9 +177,9 @@ def plan_bot(snapshot: BotSnapshot) -> Plan:
     )
 
 
-def _kills(snapshot: BotSnapshot) -> Killing:
+def _kills(snapshot: BotSnapshot, overlaps: tuple[Overlap, ...]) -> Killing:
     is_live = trades_live(snapshot) or bool(live_pods_of(snapshot))
-    conflicts = () if is_live else _conflicts(snapshot)
+    conflicts = () if is_live else overlaps
     return killing(snapshot, _trading_account(snapshot), is_live=is_live, conflicts=conflicts)
 
 
@@ -211,11 +212,16 @@ def _way(snapshot: BotSnapshot, judged: Judged | Unjudged, way: Passage, promoti
     )
 
 
-def _production(snapshot: BotSnapshot, judged: Judged | Unjudged, way: Passage, kills: Killing) -> Production:
+def _production(
+    snapshot: BotSnapshot,
+    spec: TradingBotSpec | InvalidSpec,
+    judged: Judged | Unjudged,
+    way: Passage,
+    held_back: str,
+) -> Production:
     if isinstance(judged, Unjudged):
         why = "nothing judges the bot: it names no gate, or one that is not there or cannot be read"
         return Production(runs=statuses(snapshot, None, None, (), why))
-    spec = parse_bot_spec(snapshot.bot)
     live = is_live_workload(snapshot.child("StatefulSet"))
     # What a former grant saw was judged then: under this one only its own sessions count.
     granted = parse_timestamp(way.grant.granted_at) if live and way.grant is not None else None
@@ -226,21 +232,17 @@ def _production(snapshot: BotSnapshot, judged: Judged | Unjudged, way: Passage, 
         live=live,
         wants_preflight=judged.wants_preflight and way.grant is None and not live,
         image=None if isinstance(spec, InvalidSpec) else seen_image(snapshot, spec),
-        held_back=_held_back(snapshot, kills),
+        held_back=held_back,
     )
 
 
-def _held_back(snapshot: BotSnapshot, kills: Killing) -> str:
+def _held_back(snapshot: BotSnapshot, kills: Killing, overlaps: tuple[Overlap, ...]) -> str:
     """Why the bot's own image gets no keys at all now."""
     if kills.latch.kill is not None:
         return "a kill is in force: nothing of the bot runs until it is released"
-    if not trades_live(snapshot) and (owned := _conflicts(snapshot)):
-        return f"another bot owns {'; '.join(map(str, owned))}"
+    if overlaps and not trades_live(snapshot):
+        return f"another bot owns {'; '.join(map(str, overlaps))}"
     return ""
-
-
-def _soonest(*seconds: float | None) -> float | None:
-    return min((one for one in seconds if one is not None), default=None)
 
 
 def _trading_account(snapshot: BotSnapshot) -> Raw | None:
@@ -250,7 +252,7 @@ def _trading_account(snapshot: BotSnapshot) -> Raw | None:
 
 def _deletion(snapshot: BotSnapshot) -> Plan:
     """What a bot that is being deleted and held still needs: that the pod which cancels keeps running."""
-    bot, kills = snapshot.bot, _kills(snapshot)
+    bot, kills = snapshot.bot, _kills(snapshot, _conflicts(snapshot))
     view = _view(snapshot, kills)
     decision = decide(view, snapshot.child("StatefulSet"), newest(snapshot.pods), snapshot.claim)
     if isinstance(decision, Release):
@@ -268,7 +270,7 @@ def _deletion(snapshot: BotSnapshot) -> Plan:
         discard=kills.flatten.discard,
         status=status,
         events=condition_events(bot, status),
-        again_after_seconds=_soonest(decision.at_most_seconds, kills.again_after_seconds),
+        again_after_seconds=soonest(decision.at_most_seconds, kills.again_after_seconds),
     )
 
 

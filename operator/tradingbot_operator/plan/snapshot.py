@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from tradingbot_api import BrokerAccountSpec, ClosedSession, PromotionGateSpec, RuntimeReport, TradingBotSpec
 from tradingbot_operator.plan.conditions import Verdict
 from tradingbot_operator.plan.objects import Raw, mapping, text
+from tradingbot_operator.plan.pods import is_answering, newest
 from tradingbot_operator.plan.policies import NOT_READ
 
 REPORT_LIFETIME: Final = timedelta(seconds=60)
@@ -143,6 +144,12 @@ class BotSnapshot:
     """What the newest pod last gave at `/sessions`; None where this process has not asked it."""
     reported: Reported = ReportPending()
     refusals: tuple[Refusal, ...] = ()
+
+    @property
+    def is_being_asked(self) -> bool:
+        """Whether only this process is new: the bot's pod runs, and what it says will be known in a moment."""
+        pod = newest(self.pods)
+        return isinstance(self.reported, ReportPending) and pod is not None and is_answering(pod)
 
     def child(self, kind: str) -> Raw | None:
         """The observed child of a kind."""

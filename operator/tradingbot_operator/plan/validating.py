@@ -5,7 +5,7 @@ seen there, never what is about to be written. Must never make evidence of a Job
 another image than the one that is judged, or that is about a former subject.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -128,29 +128,27 @@ def statuses(
     snapshot: BotSnapshot, bot: Bot | None, subject: Subject | None, jobs: Sequence[RunJob], obstacle: str
 ) -> tuple[RunWrite, ...]:
     """The statuses that say something new. `subject` is None, and `obstacle` says why, where nothing is judged."""
-    writes = []
     runs = sorted(snapshot.validation_runs, key=_age)
     first = next((name_of(run) for run in runs if not is_over(run) and is_about(run, snapshot.bot)), "")
-    for run in runs:
-        if is_over(run):
-            continue
-        status = _status(snapshot, bot, subject, run, _of(run, jobs), obstacle, first)
-        document = status.model_dump(mode="json", by_alias=True, exclude_none=True)
-        if document != mapping(run, "status"):
-            writes.append(RunWrite(run, document))
-    return tuple(writes)
+    return _writes(runs, lambda run: _status(snapshot, bot, subject, run, _of(run, jobs), obstacle, first))
 
 
 def without_bot(runs: Sequence[Raw], now: datetime) -> tuple[RunWrite, ...]:
     """The statuses of runs whose bot is not there, where they say something new."""
-    writes = []
-    for run in runs:
+
+    def status(run: Raw) -> ValidationRunStatus:
         name = text(run, "spec", "botRef", "name")
-        status = _waiting(run, now, "NoBot", f"there is no TradingBot {name}", _stored(run))
-        document = status.model_dump(mode="json", by_alias=True, exclude_none=True)
-        if not is_over(run) and document != mapping(run, "status"):
-            writes.append(RunWrite(run, document))
-    return tuple(writes)
+        return _waiting(run, now, "NoBot", f"there is no TradingBot {name}", _stored(run))
+
+    return _writes(runs, status)
+
+
+def _writes(runs: Sequence[Raw], status: Callable[[Raw], ValidationRunStatus]) -> tuple[RunWrite, ...]:
+    """The statuses, of runs that are not over, that say something new."""
+    said = (
+        (run, status(run).model_dump(mode="json", by_alias=True, exclude_none=True)) for run in runs if not is_over(run)
+    )
+    return tuple(RunWrite(run, document) for run, document in said if document != mapping(run, "status"))
 
 
 def is_over(run: Raw) -> bool:
