@@ -28,8 +28,9 @@ from tradingbot_api import (
 )
 from tradingbot_operator.plan.children import Bot
 from tradingbot_operator.plan.conditions import parse_timestamp, timestamp
+from tradingbot_operator.plan.jobs import CONTAINER
 from tradingbot_operator.plan.objects import Raw, created_at, entries, mapping, number, text, uid_of
-from tradingbot_operator.plan.producers import CONTAINER, About, owned, source_digest
+from tradingbot_operator.plan.producers import About, owned, source_digest
 
 KIND: Final = "PromotionEvidence"
 _COMPONENT: Final = "evidence"

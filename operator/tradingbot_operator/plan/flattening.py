@@ -24,12 +24,12 @@ from tradingbot_api.group import (
 )
 from tradingbot_operator.plan.conditions import parse_timestamp
 from tradingbot_operator.plan.evidence import Ended, ended
+from tradingbot_operator.plan.jobs import JOB_NAME_LABEL, job_pod, one_attempt, pod_of
 from tradingbot_operator.plan.kills import ANSWER_LIMIT, Kill, is_known_to
 from tradingbot_operator.plan.names import CONFIG_DIRECTORY, CONFIG_FILE, child_name
 from tradingbot_operator.plan.objects import (
     Raw,
     annotation,
-    controller_uid,
     created_at,
     entries,
     is_being_deleted,
@@ -39,17 +39,8 @@ from tradingbot_operator.plan.objects import (
     text,
     uid_of,
 )
-from tradingbot_operator.plan.pods import newest
-from tradingbot_operator.plan.producers import ATTEMPT_ANNOTATION, CONTAINER, attempt_of, is_of, owned
-from tradingbot_operator.plan.restricted import (
-    KEYS,
-    TOLD,
-    config_mount,
-    config_volumes,
-    container_security,
-    pod_security,
-    tmp_mount,
-)
+from tradingbot_operator.plan.producers import ATTEMPT_ANNOTATION, attempt_of, is_of, owned
+from tradingbot_operator.plan.restricted import KEYS
 from tradingbot_operator.plan.snapshot import BotSnapshot, last_answer
 from tradingbot_operator.plan.symbols import Overlap
 
@@ -65,12 +56,9 @@ POWERLESS_LIMIT: Final = timedelta(seconds=60)
 _TIMEOUT_SECONDS: Final = 240
 _DEADLINE_SECONDS: Final = 360
 """Pulling the image included."""
-_KEPT_SECONDS: Final = 24 * 3600
 _FIRST_WAIT: Final = timedelta(seconds=5)
 _LONGEST_WAIT: Final = timedelta(minutes=5)
 _LOST_AFTER: Final = timedelta(seconds=_DEADLINE_SECONDS + 120)
-_JOB_NAME_LABEL: Final = "batch.kubernetes.io/job-name"
-_RESOURCES: Final = {"requests": {"cpu": "50m", "memory": "192Mi"}, "limits": {"memory": "512Mi"}}
 
 
 @dataclass(frozen=True)
@@ -168,8 +156,7 @@ def _epoch_of(job: Raw) -> int:
 
 
 def _end(snapshot: BotSnapshot, job: Raw) -> Ended | None:
-    pods = [one for one in snapshot.flattening if text(one, "kind") == "Pod" and controller_uid(one) == uid_of(job)]
-    return ended(job, newest(pods))
+    return ended(job, pod_of(job, snapshot.flattening))
 
 
 def _report(end: Ended) -> FlattenReport | None:
@@ -213,29 +200,21 @@ def _made(
     traded = set((annotation(template, SYMBOLS_ANNOTATION) or "").split(","))
     # What another bot owns is never sold by this one.
     closes_positions = kill.spec.on_kill is OnKill.FLATTEN and not theirs & traded
-    job: Manifest = {
-        "apiVersion": "batch/v1",
-        "kind": "Job",
-        "metadata": {**metadata, "labels": metadata["labels"] | marks},
-        "spec": {
-            "parallelism": 1,
-            "completions": 1,
-            "backoffLimit": 0,
-            "activeDeadlineSeconds": _DEADLINE_SECONDS,
-            "ttlSecondsAfterFinished": _KEPT_SECONDS,
-            "template": {
-                "metadata": {
-                    "labels": metadata["labels"] | marks,
-                    "annotations": {
-                        BOT_UID_ANNOTATION: uid_of(snapshot.bot),
-                        EPOCH_ANNOTATION: str(kill.spec.epoch),
-                        ATTEMPT_ANNOTATION: str(attempt),
-                    },
+    job = one_attempt(
+        {**metadata, "labels": metadata["labels"] | marks},
+        {
+            "metadata": {
+                "labels": metadata["labels"] | marks,
+                "annotations": {
+                    BOT_UID_ANNOTATION: uid_of(snapshot.bot),
+                    EPOCH_ANNOTATION: str(kill.spec.epoch),
+                    ATTEMPT_ANNOTATION: str(attempt),
                 },
-                "spec": _pod_spec(snapshot, template, given, closes_positions=closes_positions),
             },
+            "spec": _pod_spec(snapshot, template, given, closes_positions=closes_positions),
         },
-    }
+        deadline_seconds=_DEADLINE_SECONDS,
+    )
     return (*_network_policy(snapshot, name, metadata), job)
 
 
@@ -246,19 +225,18 @@ def _network_policy(snapshot: BotSnapshot, name: str, metadata: Manifest) -> tup
         return ()
     spec = {
         **mapping(observed, "spec"),
-        "podSelector": {"matchLabels": {_JOB_NAME_LABEL: name}},
+        "podSelector": {"matchLabels": {JOB_NAME_LABEL: name}},
         "ingress": [],
     }
     return ({"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": metadata, "spec": spec},)
 
 
 def _pod_spec(snapshot: BotSnapshot, template: Raw, given: list[Raw], *, closes_positions: bool) -> Manifest:
-    container: Manifest = {
-        "name": CONTAINER,
-        "image": snapshot.settings.runtime_image,
-        "imagePullPolicy": "IfNotPresent",
-        "command": ["tradingbot"],
-        "args": [
+    pod = job_pod(
+        child_name(name_of(snapshot.bot)),
+        image=snapshot.settings.runtime_image,
+        pull_policy="IfNotPresent",
+        arguments=(
             FLATTEN,
             "--config",
             f"{CONFIG_DIRECTORY}/{CONFIG_FILE}",
@@ -266,23 +244,9 @@ def _pod_spec(snapshot: BotSnapshot, template: Raw, given: list[Raw], *, closes_
             str(_TIMEOUT_SECONDS),
             # What was asked then is carried out, whatever the config it finds says of kills.
             "--positions" if closes_positions else "--no-positions",
-        ],
-        "env": [dict(one) for one in given],
-        "resources": _RESOURCES,
-        "securityContext": container_security(),
-        "terminationMessagePath": TOLD,
-        "terminationMessagePolicy": "File",
-        "volumeMounts": [config_mount(CONFIG_DIRECTORY), tmp_mount()],
-    }
-    pod: Manifest = {
-        "restartPolicy": "Never",
-        "automountServiceAccountToken": False,
-        "enableServiceLinks": False,
-        "terminationGracePeriodSeconds": 10,
-        "securityContext": pod_security(),
-        "containers": [container],
-        "volumes": config_volumes(child_name(name_of(snapshot.bot))),
-    }
+        ),
+        environment=given,
+    )
     for placed in ("nodeSelector", "tolerations", "affinity", "imagePullSecrets"):
         wanted = mapping(template, "spec").get(placed)
         if wanted:

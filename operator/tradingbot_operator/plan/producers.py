@@ -27,21 +27,11 @@ from tradingbot_api import (
 )
 from tradingbot_api.group import BOT_UID_ANNOTATION, GROUP, LIVE_LABEL, PRODUCER_LABEL
 from tradingbot_operator.plan.children import Bot, config_text, runtime_config
+from tradingbot_operator.plan.jobs import JOB_NAME_LABEL, KEPT_SECONDS, job_pod, one_attempt
 from tradingbot_operator.plan.names import CONFIG_DIRECTORY, CONFIG_FILE, labels
 from tradingbot_operator.plan.network import network_policy_spec
 from tradingbot_operator.plan.objects import Raw, annotation, controller_uid, mapping, name_of, namespace_of, uid_of
-from tradingbot_operator.plan.restricted import (
-    KEYS,
-    NOBODY,
-    NOTICE_KEYS,
-    TOLD,
-    config_mount,
-    config_volumes,
-    container_security,
-    from_secret,
-    pod_security,
-    tmp_mount,
-)
+from tradingbot_operator.plan.restricted import KEYS, NOBODY, NOTICE_KEYS, from_secret
 from tradingbot_operator.plan.snapshot import PlanSettings
 
 Manifest = dict[str, Any]
@@ -49,7 +39,6 @@ Manifest = dict[str, Any]
 AUDIT: Final = "audit"
 PREFLIGHT: Final = "preflight"
 VALIDATION: Final = "validation"
-CONTAINER: Final = "producer"
 SESSIONS_FILE: Final = "sessions.json"
 ABOUT_FILE: Final = "about.json"
 CONTENT_ANNOTATION: Final = f"{GROUP}/content"
@@ -61,13 +50,8 @@ DEADLINE_SECONDS: Final = 600
 """Pulling the image included."""
 VALIDATION_SECONDS: Final = 2 * 3600
 """Of a validation, which reads years of bars and tries many sets of parameters."""
-KEPT_SECONDS: Final = 24 * 3600
-"""A finished Job that nobody took away goes after this, far beyond the longest wait for another attempt."""
 _NAME: Final = "tradingbot-producer"
 """Not the name of a bot's pods: neither its Service nor its StatefulSet may take a producer's pod for the bot's."""
-_JOB_NAME_LABEL: Final = "batch.kubernetes.io/job-name"
-"""The Job controller puts it on the pods it makes."""
-_RESOURCES: Final = {"requests": {"cpu": "50m", "memory": "192Mi"}, "limits": {"memory": "512Mi"}}
 _VALIDATION_RESOURCES: Final = {"requests": {"cpu": "500m", "memory": "512Mi"}, "limits": {"memory": "4Gi"}}
 _PROCESSES: Final = 2
 """Of a validation: it is not told how many cores of its node are meant for it."""
@@ -277,7 +261,7 @@ def _order(
         "metadata": owned(bot.raw, about.kind, name, extra=marks),
         "spec": {
             **network_policy_spec(bot.name, bot.spec, account, settings.operator_namespace),
-            "podSelector": {"matchLabels": {_JOB_NAME_LABEL: name}},
+            "podSelector": {"matchLabels": {JOB_NAME_LABEL: name}},
             # Nobody has to reach it, and it has to reach what the bot on that account would.
             "ingress": [],
         },
@@ -285,30 +269,22 @@ def _order(
     if about.kind == PREFLIGHT or about.mode == Mode.LIVE:
         marks = marks | {LIVE_LABEL: "true"}
     sessions = ClosedSessions.model_validate_json(data.get(SESSIONS_FILE, "{}")).sessions
-    job = {
-        "apiVersion": "batch/v1",
-        "kind": "Job",
-        "metadata": owned(bot.raw, about.kind, name, extra=marks),
-        "spec": {
-            "parallelism": 1,
-            "completions": 1,
-            # Another attempt is another Job, decided by us: what one attempt said is never mixed with another's.
-            "backoffLimit": 0,
-            "activeDeadlineSeconds": deadline_seconds(about),
-            "ttlSecondsAfterFinished": KEPT_SECONDS if about.run is None else int(span(about.run.ttl).total_seconds()),
-            "template": {
-                "metadata": {
-                    "labels": _labels(bot.name, about.kind) | marks,
-                    "annotations": {
-                        BOT_UID_ANNOTATION: uid_of(bot.raw),
-                        CONTENT_ANNOTATION: content,
-                        ATTEMPT_ANNOTATION: str(about.attempt),
-                    },
+    job = one_attempt(
+        owned(bot.raw, about.kind, name, extra=marks),
+        {
+            "metadata": {
+                "labels": _labels(bot.name, about.kind) | marks,
+                "annotations": {
+                    BOT_UID_ANNOTATION: uid_of(bot.raw),
+                    CONTENT_ANNOTATION: content,
+                    ATTEMPT_ANNOTATION: str(about.attempt),
                 },
-                "spec": _pod_spec(bot.spec, account, settings, name, about, _arguments(about, sessions)),
             },
+            "spec": _pod_spec(bot.spec, account, settings, name, about, _arguments(about, sessions)),
         },
-    }
+        deadline_seconds=deadline_seconds(about),
+        kept_seconds=KEPT_SECONDS if about.run is None else int(span(about.run.ttl).total_seconds()),
+    )
     return Order(about, config_map, network_policy, job)
 
 
@@ -341,32 +317,16 @@ def _pod_spec(
     arguments: list[str],
 ) -> Manifest:
     secret = account.credentials_secret_ref.name
-    pod: Manifest = {
-        "restartPolicy": "Never",
-        "automountServiceAccountToken": False,
-        "enableServiceLinks": False,
-        "terminationGracePeriodSeconds": 10,
-        "securityContext": pod_security(),
-        "containers": [
-            {
-                "name": CONTAINER,
-                "image": settings.runtime_image,
-                "imagePullPolicy": spec.image_pull_policy,
-                "command": ["tradingbot"],
-                "args": arguments,
-                "env": [
-                    *(from_secret(secret, one) for one in KEYS),
-                    *(from_secret(secret, one, optional=True) for one in _notice_secrets(arguments)),
-                ],
-                "resources": _RESOURCES,
-                "securityContext": container_security(),
-                "terminationMessagePath": TOLD,
-                "terminationMessagePolicy": "File",
-                "volumeMounts": [config_mount(CONFIG_DIRECTORY), tmp_mount()],
-            }
-        ],
-        "volumes": config_volumes(name),
-    }
+    pod = job_pod(
+        name,
+        image=settings.runtime_image,
+        pull_policy=spec.image_pull_policy,
+        arguments=arguments,
+        environment=(
+            *(from_secret(secret, one) for one in KEYS),
+            *(from_secret(secret, one, optional=True) for one in _notice_secrets(arguments)),
+        ),
+    )
     if about.run is not None:
         _make_it_a_validation(pod, about.run)
     optional: Manifest = {

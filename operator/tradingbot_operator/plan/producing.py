@@ -37,6 +37,8 @@ from tradingbot_operator.plan.evidence import (
     says_the_same,
     session_evidence,
 )
+from tradingbot_operator.plan.jobs import CONTAINER as PRODUCER
+from tradingbot_operator.plan.jobs import pod_of
 from tradingbot_operator.plan.names import CONTAINER
 from tradingbot_operator.plan.objects import (
     Raw,
@@ -71,7 +73,6 @@ from tradingbot_operator.plan.producers import (
     preflight_order,
     source_digest,
 )
-from tradingbot_operator.plan.producers import CONTAINER as PRODUCER
 from tradingbot_operator.plan.snapshot import (
     BotSnapshot,
     CollectedSessions,
@@ -604,8 +605,7 @@ def _due(work: _Work, last: Raw | None) -> datetime:
 
 
 def _run_job(work: _Work, one: _Tried) -> RunJob:
-    pods = (pod for pod in work.snapshot.producers if text(pod, "kind") == "Pod")
-    pod = newest([pod for pod in pods if controller_uid(pod) == uid_of(one.job)])
+    pod = pod_of(one.job, work.snapshot.producers)
     return RunJob(one.job, one.contents, one.end, image_digest(pod or {}, PRODUCER), _pending(pod or {}))
 
 

@@ -8,8 +8,9 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from tradingbot_api import ClosedSession, TradingBotSpec
+from tradingbot_operator.plan.jobs import CONTAINER
 from tradingbot_operator.plan.objects import Raw, label, mapping, name_of, text, uid_of
-from tradingbot_operator.plan.producers import CONTAINER, is_as_made
+from tradingbot_operator.plan.producers import is_as_made
 from tradingbot_operator.plan.producing import Production, producing
 from tradingbot_operator.plan.snapshot import BotSnapshot, CollectedSessions, parse_account_spec, parse_gate_spec
 from tradingbot_operator.promotion.subject import Subject, subject_of
