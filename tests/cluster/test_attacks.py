@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from api_server import ApiServer, Json, Refused, eventually, path_of
 from fenced_objects import BOT, LIVE, PRODUCER, as_the_operator, config_map, job, live_stateful_set, pod, refusal
+from operator_process import OperatorProcess
 from promotion_documents import DIGEST, UID, acknowledgement, approval, attestation, bind, document, evidence, release
 from world import World
 
@@ -16,8 +17,10 @@ AUDIT = "momentum-audit-0123456789ab"
 
 
 @pytest.fixture
-def fenced(api: ApiServer, namespace: str) -> str:
+def fenced(api: ApiServer, namespace: str, operator: OperatorProcess) -> str:
     """A namespace where the policies are in force, and Alice may approve what needs `standard`."""
+    # What it makes by itself, and what it removes, must not come between an attack and its answer.
+    operator.stop()
     bind(api, namespace, "tradingbots-approver", "alice")
     world = World(api, namespace)
     world.account()

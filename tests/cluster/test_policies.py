@@ -21,6 +21,7 @@ from fenced_objects import (
     stateful_set,
     template,
 )
+from operator_process import OperatorProcess
 from world import World
 
 BASE = Path(__file__).parents[2] / "manifests/base"
@@ -30,8 +31,10 @@ OWN_KINDS = ("TradingBot", "BrokerAccount", "PromotionGate")
 
 
 @pytest.fixture
-def fenced(api: ApiServer, namespace: str) -> str:
+def fenced(api: ApiServer, namespace: str, operator: OperatorProcess) -> str:
     """A namespace where every policy is in force: that takes a few seconds after its creation."""
+    # What it makes by itself, and what it removes, must not come between a write and its answer.
+    operator.stop()
     make_objects(api, namespace)
 
     def probe(document: Json) -> str | None:
