@@ -8,7 +8,17 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from tradingbot_api import CheckKind, Checks, CheckState, Drill, SessionReport, TradingBotSpec, ValidationEvidence, span
+from tradingbot_api import (
+    CheckKind,
+    Checks,
+    CheckState,
+    Drill,
+    EvidenceType,
+    SessionReport,
+    TradingBotSpec,
+    ValidationEvidence,
+    span,
+)
 from tradingbot_api.gate_checks import BlockingCheck, WeightedCheck
 from tradingbot_operator.promotion import figures
 from tradingbot_operator.promotion.findings import Check, Finding, refs
@@ -90,9 +100,8 @@ def _paper_sessions(checks: Checks, case: Case) -> Finding:
     message = f"{least - counted} more sessions have to be traded on paper and confirmed by the broker's record"
     if case.ledger.unaudited:
         message += f"; {len(case.ledger.unaudited)} wait for their audit"
-    if case.ledger.set_aside:
-        name, why = list(case.ledger.set_aside.items())[-1]
-        message += f"; {len(case.ledger.set_aside)} do not count, the last ({name}): {why}"
+    void, why = case.ledger.why_not(EvidenceType.SESSION)
+    message += f"; {void} do not count, the last {why}" if void else ""
     return Finding(CheckState.FAIL, str(counted), threshold, message, case.session_refs)
 
 
@@ -263,7 +272,9 @@ def _validated(
 ) -> Finding:
     newest = case.ledger.validations[0] if case.ledger.validations else None
     if newest is None or newest.spec.validation is None:
-        return Finding(CheckState.UNKNOWN, "no validation", threshold, "make a ValidationRun for this bot")
+        void, why = case.ledger.why_not(EvidenceType.VALIDATION)
+        message = "make a ValidationRun for this bot" + (f"; {void} do not count, the last {why}" if void else "")
+        return Finding(CheckState.UNKNOWN, "no validation", threshold, message)
     if _is_old(newest, span(checks.validation_artifacts.max_age), case):
         message = f"older than {checks.validation_artifacts.max_age}: make a new ValidationRun"
         return Finding(CheckState.STALE, newest.observed_at.date().isoformat(), threshold, message, (newest.name,))

@@ -69,15 +69,24 @@ class Ledger:
     """Those of `mismatches` that are of live sessions."""
     set_aside: Mapping[str, str] = field(default_factory=dict)
     """Evidence that does not count, and why, by name."""
+    kinds_set_aside: Mapping[str, EvidenceType] = field(default_factory=dict)
+    """What each of those is evidence of."""
+
+    def why_not(self, kind: EvidenceType) -> tuple[int, str]:
+        """How much evidence of a kind does not count, and the last one's name and reason in words."""
+        names = [name for name in self.set_aside if self.kinds_set_aside.get(name) is kind]
+        return len(names), f"({names[-1]}): {self.set_aside[names[-1]]}" if names else ""
 
 
 def ledger_of(evidence: Iterable[Evidence], subject: Subject, *, now: datetime, sessions_since: datetime) -> Ledger:
     """What counts of all the evidence about a bot. Sessions that closed before `sessions_since` are too old."""
     set_aside: dict[str, str] = {}
+    kinds: dict[str, EvidenceType] = {}
     paper: list[Evidence] = []
     live: list[Evidence] = []
     others: dict[EvidenceType, list[Evidence]] = {kind: [] for kind in EvidenceType}
     for one in sorted(evidence, key=lambda one: (one.observed_at, one.name)):
+        kinds[one.name] = one.spec.type
         foreign = _foreign(one, subject, now)
         if foreign is not None:
             set_aside[one.name] = foreign
@@ -111,6 +120,7 @@ def ledger_of(evidence: Iterable[Evidence], subject: Subject, *, now: datetime, 
         ),
         live_mismatches=with_money.mismatches,
         set_aside=set_aside,
+        kinds_set_aside={name: kinds[name] for name in set_aside},
     )
 
 

@@ -7,6 +7,7 @@ import pytest
 from tradingbot_api import CheckState, PromotionGateSpec
 from tradingbot_operator.promotion.evaluate import evaluate
 from tradingbot_operator.promotion.findings import Finding
+from tradingbot_operator.promotion.ledger import Evidence
 from unit.promotion.cases import GATE, NOW, a_gate, a_subject, a_validation, facts
 
 VALIDATED = (
@@ -34,6 +35,19 @@ def test_a_strategy_that_knows_the_future_passes_none_whatever_it_shows() -> Non
     found = findings(causal=False, sharpe="9", tStatistic="20", permutationP="0.0005", deflatedSharpe="1")
     assert {(one.state, one.observed) for one in found.values()} == {(CheckState.FAIL, "look-ahead")}
     assert all("bars that come later" in one.message for one in found.values())
+
+
+def test_a_validation_that_does_not_count_is_not_told_as_one_that_is_missing() -> None:
+    found = evaluate(facts(GATE, evidence=[a_foreign_validation()]), NOW)
+    messages = {check.name: check.finding.message for check in found.checklist}
+    assert all("1 do not count, the last (validation): from a simulator" in messages[name] for name in VALIDATED)
+    assert "do not count" not in messages["PaperSessions"]
+
+
+def a_foreign_validation() -> Evidence:
+    good = a_validation(a_subject(GATE))
+    spec = good.spec.model_copy(update={"provider": "simulator"})
+    return Evidence("validation", spec, good.observed_at)
 
 
 @pytest.mark.parametrize(("deflated", "state"), [("0.9499", CheckState.FAIL), ("0.95", CheckState.PASS)])
