@@ -35,7 +35,14 @@ from tradingbot_api.group import (
     RUN_NOW_ANNOTATION,
     VERSION,
 )
-from tradingbot_api.kill_record import ConfirmedBy, KillRecord, KillRecordSpec, KillRecordStatus, KillScope
+from tradingbot_api.kill_record import (
+    ConfirmedBy,
+    KillRecord,
+    KillRecordSpec,
+    KillRecordStatus,
+    KillRequested,
+    KillScope,
+)
 from tradingbot_api.preflight_report import PreflightCheck, PreflightReport
 from tradingbot_api.promotion_evidence import (
     Artifact,
@@ -189,6 +196,7 @@ __all__ = [
     "KillRecordStatus",
     "KillRef",
     "KillReport",
+    "KillRequested",
     "KillScope",
     "Mode",
     "Named",

@@ -70,6 +70,19 @@ class KillRecordSpec(ApiModel):
     """When the operator saw it; the bot sees it by itself."""
 
 
+class KillRequested(ObservedModel):
+    """An annotation that asked again for a kill that was already in force."""
+
+    scope: KillScope
+    """What carries it."""
+    name: ObjectName
+    """Its name."""
+    reason: Text = ""
+    """The annotation's value."""
+    observed_at: Time
+    """When the operator saw it."""
+
+
 class KillRecordStatus(ObservedModel):
     """How far it is. A time is there only once the broker itself confirmed the step."""
 
@@ -89,6 +102,9 @@ class KillRecordStatus(ObservedModel):
     """Flatten Jobs that were made because no pod answered."""
     message: Annotated[str, Field(max_length=1024)] = ""
     """What it waits for, or how it ended."""
+    requested_again: KillRequested | None = None
+    """The last annotation that asked for something else than spec says. An Approval that is older does not know of it,
+    and releases nothing."""
     released_at: Time | None = None
     """When it was released; absent while it is in force."""
     released_by: UsedApproval | None = None

@@ -49,8 +49,15 @@ def test_a_bot_trades_on_through_the_life_of_a_release(release: Cluster, lab: La
     _helm(release, "install", RELEASE, str(CHART), "--take-ownership", "--set", f"{_HERE},replicas=1")
     _rolled_out(release)
     trades_on("the install")
+    struck = lab.bot("struck", lab.account(), timeframe="1Min", risk={"maxOrdersPerMinute": 200})
+    lab.wait_for_condition(struck, "Ready", "True", timeout_seconds=120)
     _helm(release, "upgrade", RELEASE, str(CHART), "--set", f"{_HERE},replicas=2,podAnnotations.example=upgraded")
+    # While one release of the operator goes and the next comes.
+    lab.kubectl("annotate", "bot", struck, "tradingbots.dev/kill=upgrade")
+    eventually(lambda: (lab.report(struck)["kill"] or {}).get("ordersCancelledAt"), "killed amid the upgrade", 30)
     _rolled_out(release)
+    lab.wait_for_condition(struck, "Killed", "True", "OrdersCancelled", timeout_seconds=60)
+    assert lab.get("killrecord", f"{struck}-1")["status"]["confirmedBy"] == "Bot"
     trades_on("the upgrade")
     lab.wait_for_condition(bot, "PolicyEnforced", "True", "InPlace")
     _helm(release, "rollback", RELEASE, "1")

@@ -23,6 +23,7 @@ from tradingbot_api import (
     KillRecordSpec,
     KillRecordStatus,
     KillReport,
+    KillRequested,
     KillScope,
     Mode,
     OnKill,
@@ -172,7 +173,9 @@ def latch_of(
             return Latch(highest, highest, request=request, last_release=_last_release(ordered))
         kill = Kill(spec, _told_before(spec, stored))
         latch = Latch(max(highest, spec.epoch), spec.epoch - 1, kill, request)
-    return replace(latch, kill=replace(kill, status=_progress(kill, bot, report, flattened.get(kill.spec.epoch))))
+    status = _asked_again(kill, bot, request, now)
+    kill = replace(kill, status=_progress(replace(kill, status=status), bot, report, flattened.get(kill.spec.epoch)))
+    return replace(latch, kill=kill)
 
 
 def is_known_to(report: RuntimeReport | None, kill: Kill) -> bool:
@@ -352,6 +355,19 @@ def _release_words(epoch: int, by: str, at: str) -> str:
 # ---------------------------------------------------------------- how far it is
 
 
+def _asked_again(kill: Kill, bot: Raw, request: KillRequest | None, now: datetime) -> KillRecordStatus:
+    """The record's status with an annotation that nobody knew of who approved a release before it was there."""
+    spec, last = kill.spec, kill.status.requested_again
+    if request is None:
+        return kill.status
+    first = (spec.scope, spec.account or name_of(bot), spec.reason)
+    known = (last.scope, last.name, last.reason) if last is not None else first
+    if (request.scope, request.name, request.reason) == known:
+        return kill.status
+    again = KillRequested(scope=request.scope, name=request.name, reason=request.reason, observed_at=timestamp(now))
+    return kill.status.model_copy(update={"requested_again": again})
+
+
 def _progress(kill: Kill, bot: Raw, report: RuntimeReport | None, flattened: FlattenReport | None) -> KillRecordStatus:
     """The record's status with what bot and Job say now. What was confirmed once stays confirmed."""
     status = kill.status
@@ -426,6 +442,9 @@ def _void(raw: Raw, spec: ApprovalSpec, kill: Kill, bot: Raw, now: datetime) -> 
     # To the second, as the API server has it: an approval of the same second may have been first.
     if made < seen.replace(microsecond=0):
         return "older than the kill"
+    again = kill.status.requested_again
+    if again is not None and made < (parse_timestamp(again.observed_at) or now).replace(microsecond=0):
+        return f"older than the kill that {again.scope} {again.name} asked for at {again.observed_at}"
     if now - made > RELEASE_LIFETIME:
         return f"expired: older than {RELEASE_LIFETIME.total_seconds() / 3600:.0f} h"
     return ""

@@ -308,14 +308,21 @@ def test_a_release_is_written_said_once_and_looked_at_again() -> None:
     assert (after.write, after.notes, after.latch.kill) == (None, (), None)
 
 
+OF_THE_ACCOUNT = a_record(scope="BrokerAccount", account="sim", reason="", status=DONE)
 CONFIRMED_BY_A_JOB = {"ordersCancelledAt": DONE["ordersCancelledAt"], "confirmedBy": "FlattenJob"}
 
 
 @pytest.mark.parametrize(
     ("world", "words"),
     [
-        ({"bot": a_killed_bot()}, "the annotation tradingbots.dev/kill is taken off TradingBot momentum"),
-        ({"account": an_account(annotations={KILL: ""})}, "is taken off BrokerAccount sim"),
+        (
+            {"bot": a_killed_bot(), "kill_records": (a_record(reason="leak", status=DONE),)},
+            "the annotation tradingbots.dev/kill is taken off TradingBot momentum",
+        ),
+        (
+            {"account": an_account(annotations={KILL: ""}), "kill_records": (OF_THE_ACCOUNT,)},
+            "is taken off BrokerAccount sim",
+        ),
         ({"live_account": an_account("real", annotations={KILL: ""})}, "is taken off BrokerAccount real"),
         ({"is_live": True}, "the bot has left live trading"),
         ({"kill_records": (a_record(status=CONFIRMED_BY_A_JOB),)}, "the bot's pod, which runs, has said"),
@@ -331,8 +338,23 @@ def test_nothing_ends_while_anything_is_in_the_way(world: dict[str, Any], words:
     assert found.notice.killed is not None
 
 
+def test_a_kill_asked_for_again_is_written_down_and_a_release_that_knew_nothing_of_it_is_void() -> None:
+    records = (a_record(reason="leak", status=DONE),)
+    account = an_account(annotations={KILL: "all"})
+    again = look(account=account, kill_records=records, approvals=(a_release(),))
+    assert again.write is not None and again.write.status["requestedAgain"]["name"] == "sim"
+    stored = (a_record(reason="leak", status=again.write.status),)
+    assert (
+        "older than the kill that BrokerAccount sim asked for"
+        in look(kill_records=stored, approvals=(a_release(),)).release_waits_for
+    )
+    knowing = look(kill_records=stored, approvals=(a_release(minutes_ago=0),))
+    assert knowing.write is not None and knowing.write.releases
+
+
 def test_what_a_release_waits_for_is_in_the_condition() -> None:
-    waits = plan(a_killed_bot(), kill_records=(a_record(status=DONE),), approvals=(a_release(),), policies=IN_FORCE)
+    record = a_record(reason="leak", status=DONE)
+    waits = plan(a_killed_bot(), kill_records=(record,), approvals=(a_release(),), policies=IN_FORCE)
     assert "Approval over releases it once the annotation" in condition(waits, "Killed")["message"]
     unasked = plan(kill_records=(a_record(status=DONE),))
     assert "an Approval (ReleaseKill, killEpoch 1) releases it" in condition(unasked, "Killed")["message"]
@@ -386,7 +408,7 @@ def test_a_bot_that_is_being_deleted_is_still_killed_and_flattened() -> None:
 
 def test_a_kill_on_either_annotation_is_seen_as_one_kill() -> None:
     bot = a_killed_bot("mine")
-    found = look(bot, account=an_account(annotations={KILL: "all"}), kill_records=(a_record(),))
+    found = look(bot, account=an_account(annotations={KILL: "all"}), kill_records=(a_record(reason="mine"),))
     assert (found.latch.highest, found.write) == (1, None)
     assert annotation(bot, KILL) == "mine"
     assert mapping(bot, "spec")

@@ -367,6 +367,41 @@ def test_what_is_void_says_why(approval: Any, words: str) -> None:
     assert "Approval over does not release it" in why(approval)
 
 
+AGAIN = {"scope": "BrokerAccount", "name": "sim", "reason": "leak", "observedAt": stamp(NOW - timedelta(minutes=10))}
+
+
+def test_who_approved_before_it_was_asked_for_again_did_not_know_of_that() -> None:
+    asked = {"status": DONE | {"requestedAgain": AGAIN}}
+    assert "older than the kill that BrokerAccount sim asked for" in why(a_release(minutes_ago=11), **asked)
+    assert why(a_release(minutes_ago=9), **asked) == ""
+
+
+def test_an_annotation_elsewhere_or_of_another_reason_asks_again() -> None:
+    killed = a_killed_bot()
+    first = latch(bot=killed).kill
+    assert first is not None and first.status.requested_again is None
+    record = a_record(scope="TradingBot", reason=first.spec.reason)
+    for bot, account, asked in (
+        (killed, None, None),
+        (a_bot(), None, None),
+        (a_killed_bot("worse"), None, ("TradingBot", "momentum", "worse")),
+        (a_bot(), an_account(annotations={KILL: "leak"}), ("BrokerAccount", "sim", "leak")),
+    ):
+        kill = latch(bot=bot, account=account, records=[record]).kill
+        assert kill is not None
+        again = kill.status.requested_again
+        assert (asked is None) == (again is None)
+        assert again is None or (again.scope, again.name, again.reason, again.observed_at) == (*asked, NOW_STAMP)
+
+
+def test_what_was_asked_again_is_said_with_the_time_it_was_first_seen_and_kept() -> None:
+    account = an_account(annotations={KILL: "leak"})
+    for bot, now in ((a_bot(), account), (a_bot(), None)):
+        kill = latch(bot=bot, account=now, records=[a_record(status={"requestedAgain": AGAIN})]).kill
+        assert kill is not None and kill.status.requested_again is not None
+        assert kill.status.requested_again.observed_at == AGAIN["observedAt"]
+
+
 def test_an_approval_is_good_for_a_day() -> None:
     long_ago = stamp(NOW - timedelta(days=3))
     hours = RELEASE_LIFETIME.total_seconds() / 60
