@@ -45,8 +45,9 @@ def main(arguments: list[str]) -> int:
     command = asked.command
     if command == "generate":
         import docs_reference
+        import docs_strategies
 
-        for path in docs_reference.write():
+        for path in [*docs_reference.write(), *docs_strategies.write()]:
             print(path.relative_to(ROOT))
         return 0
     if command == "draw":
@@ -70,10 +71,11 @@ def _told(problems: list[str]) -> int:
 
 
 def stale_reference() -> list[str]:
-    """Pages of the reference that are not what the CRDs and the programs say."""
+    """Pages of the reference and of the strategies that are not what the CRDs, the programs and the models say."""
     import docs_reference
+    import docs_strategies
 
-    stale = [str(path.relative_to(ROOT)) for path in docs_reference.stale()]
+    stale = [str(path.relative_to(ROOT)) for path in [*docs_reference.stale(), *docs_strategies.stale()]]
     return [f"not what the code says: {', '.join(stale)}. Run `make generate`."] if stale else []
 
 

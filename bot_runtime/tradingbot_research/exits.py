@@ -23,6 +23,8 @@ class Held:
 
     entry: float
     """Average price of its entry."""
+    anchor: float
+    """What stops and take-profits are measured from: that price, or the one that the entry was decided at."""
     best: float
     """Highest price since the entry, of a short the lowest."""
 
@@ -36,11 +38,11 @@ def exit_of(
     rule serves both: "worse" is below.
     """
     up, down, start = (high, low, opened) if side > 0 else (-low, -high, -opened)
-    entry, best = side * held.entry, side * held.best
+    best = side * held.best
     share = costs.price_share
     stop, cause = -_NEVER, Cause.STOP_LOSS
     if exits.stop_loss is not None:
-        stop = entry - exits.stop_loss * held.entry
+        stop = _stop(held, side, exits.stop_loss, exits)
     if exits.trailing_stop is not None:
         trailing = best - exits.trailing_stop * abs(best)
         if trailing > stop:
@@ -55,12 +57,24 @@ def exit_of(
             return _marketable(side * raised, side, share), Cause.TRAILING_STOP
         held.best = side * best
     if exits.take_profit is not None:
-        limit = entry + exits.take_profit * held.entry
+        limit = _limit(held, side, exits.take_profit, exits)
         if start >= limit:
             return side * start, Cause.TAKE_PROFIT  # a resting limit is filled at the open that is better
         if up >= limit:
             return side * limit, Cause.TAKE_PROFIT
     return None
+
+
+def _stop(held: Held, side: int, distance: float, exits: Exits) -> float:
+    return side * _as_taken(held.anchor - side * distance * held.anchor, exits)
+
+
+def _limit(held: Held, side: int, distance: float, exits: Exits) -> float:
+    return side * _as_taken(held.anchor + side * distance * held.anchor, exits)
+
+
+def _as_taken(price: float, exits: Exits) -> float:
+    return price if exits.price_places is None else round(price, exits.price_places)
 
 
 def _marketable(price: float, side: int, share: float) -> float:
@@ -70,12 +84,12 @@ def _marketable(price: float, side: int, share: float) -> float:
 def first_touch(held: Held, side: int, highs: Floats, lows: Floats, exits: Exits) -> int | None:
     """The first of these bars in which an exit is possible; never later than the one in which `exit_of` finds one."""
     up, down = (highs, lows) if side > 0 else (-lows, -highs)
-    entry, best = side * held.entry, side * held.best
+    best = side * held.best
     touched = np.zeros(len(up), dtype=np.bool_)
     if exits.stop_loss is not None:
-        touched |= down <= entry - exits.stop_loss * held.entry
+        touched |= down <= _stop(held, side, exits.stop_loss, exits)
     if exits.take_profit is not None:
-        touched |= up >= entry + exits.take_profit * held.entry
+        touched |= up >= _limit(held, side, exits.take_profit, exits)
     if exits.trailing_stop is not None:
         peaks = np.maximum(np.maximum.accumulate(up), best)
         touched |= down <= peaks - exits.trailing_stop * np.abs(peaks)

@@ -61,9 +61,12 @@ class Exits:
     """Distance of the limit that takes the profit."""
     trailing_stop: float | None = None
     """Distance of a stop that follows the best price since the entry."""
+    price_places: int | None = None
+    """Decimals of the prices of stop and take-profit, as a broker takes them; None: any price."""
 
     def __post_init__(self) -> None:
-        for name, value in vars(self).items():
+        for name in ("stop_loss", "take_profit", "trailing_stop"):
+            value = getattr(self, name)
             if value is not None and not 0 < value < (math.inf if name == "take_profit" else 1):
                 raise ValueError(f"{name}: {value} is no share of the entry price such as 0.05")
 
@@ -108,6 +111,15 @@ class Rules:
     rebalance_band: float | None = 0.0
     """While a target stays as it is, a position is left alone as long as it is within so much of it, as a share of
     the base. 0: it is brought back whenever minimum_trade allows, as a bot does; None: never."""
+    rebalance_together: bool = False
+    """Whether, as soon as one position is beyond the band, all are brought back to their targets."""
+    rebalance_days: int = 0
+    """With rebalance_together: at least so many days, by the dates of the bars, from one decision to the next."""
+    exits_from_decision: bool = False
+    """Whether stops and take-profits are measured from the close that the entry was decided on, as those of an order
+    that carries its exits have to be, and not from the price that it got."""
+    resizes: bool = True
+    """Whether a position follows a new target on its own side; else it is kept as it is until it is closed."""
     long_only: bool = True
     """Whether a target below zero means zero."""
     maximum_volume: float = 0.1
@@ -122,6 +134,10 @@ class Rules:
             raise ValueError(f"minimum_trade: {self.minimum_trade} is not from 0 to 1")
         if self.rebalance_band is not None and not 0 <= self.rebalance_band < math.inf:
             raise ValueError(f"rebalance_band: {self.rebalance_band} is not 0 or above")
+        if self.rebalance_days < 0:
+            raise ValueError(f"rebalance_days: {self.rebalance_days} is not 0 or above")
+        if self.rebalance_together and self.rebalance_band is None:
+            raise ValueError("rebalance_together: there is no rebalance_band to be beyond of")
         if not 0 < self.maximum_volume <= 1:
             raise ValueError(f"maximum_volume: {self.maximum_volume} is not above 0 and at most 1")
 

@@ -5,6 +5,7 @@ close. Must never leave an order without a fill or a reason.
 """
 
 import math
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -33,6 +34,7 @@ class Stepping:
         self.again = [False] * columns  # what came to nothing for want of volume is decided on anew
         self.stopped: list[float] = [math.nan] * columns  # an exit's target: no new entry until it changes
         self.held: list[Held | None] = [None] * columns
+        self.decided: list[float] = [math.nan] * columns  # the close that the last order was decided on
         self.orders: dict[int, float] = {}  # column -> shares to hold, or at SizeAt.FILL the weight
         self.rows: list[tuple[float, ...]] = []
         self.missed: dict[tuple[int, Obstacle], Unfilled] = {}
@@ -43,6 +45,10 @@ class Stepping:
         self.lows = bars.low if all_there else np.where(tradable, bars.low, np.inf)
         self.changes = np.append(np.flatnonzero(changed_rows(targets)), len(bars)).tolist()
         self._change = 0
+        # Where all are brought back together, a trade below the minimum of one part may bring a large one of another.
+        loose = rules.rebalance_together
+        self._quiet_rules = replace(rules, minimum_trade=0.0, share_step=0.0) if loose else rules
+        self._rebalanced: np.datetime64 | None = None  # the day of the last decision, where they are to lie apart
         self._quiet: tuple[Floats, Floats] | None = None  # see _quiet_prices
         self._seen = -1  # the last bar whose best prices are in `held`
 
@@ -105,12 +111,12 @@ class Stepping:
         targets = self.targets[start]
         weights = np.where(targets == np.array(self.stopped), np.nan, targets)
         shares = np.array(self.shares)
-        return first_due(bars.close[start:stop], bars.marks[start:stop], self.cash, shares, weights, rules)
+        return first_due(bars.close[start:stop], bars.marks[start:stop], self.cash, shares, weights, self._quiet_rules)
 
     def _quiet_prices(self, bar: int) -> tuple[Floats, Floats]:
         """Lowest and highest close of each symbol that lead to no decision; the same until the next step."""
         bounds = [
-            NEVER if weight == stopped else quiet_prices(weight, shares, self.rules)
+            NEVER if weight == stopped else quiet_prices(weight, shares, self._quiet_rules)
             for weight, stopped, shares in zip(self.targets[bar].tolist(), self.stopped, self.shares, strict=True)
         ]
         low, high = zip(*bounds, strict=True)
@@ -242,9 +248,10 @@ class Stepping:
         if after == 0.0:
             self.held[column] = None
         elif held is None:
-            self.held[column] = Held(price, price)
+            self.held[column] = Held(price, self.decided[column] if self.rules.exits_from_decision else price, price)
         elif before * shares > 0:
             held.entry = (before * held.entry + shares * price) / after
+            held.anchor = held.anchor if self.rules.exits_from_decision else held.entry
         if self.missed:
             for key in [key for key in self.missed if key[0] == column]:
                 self.unfilled.append(self.missed.pop(key))
@@ -259,6 +266,7 @@ class Stepping:
         targets, closes = self.targets[bar].tolist(), self.bars.close[bar].tolist()
         in_capital = rules.sizing is Sizing.CAPITAL
         base = rules.capital if in_capital else self._base(self.bars.marks[bar].tolist())
+        together = rules.rebalance_together and self._is_due(bar, targets, closes, base)
         for column, weight in enumerate(targets):
             if weight != weight or weight == self.stopped[column]:
                 self.again[column] = False  # there is no wish any more
@@ -276,13 +284,34 @@ class Stepping:
                 if newly:
                     self._miss(bar, column, rules.whole(weight * base / close), Obstacle.NO_SHORT)
                 weight = 0.0
-            self._ask(bar, column, weight, base, close, changed, newly)
+            if rules.resizes or not newly or self.shares[column] * weight <= 0:
+                self._ask(bar, column, weight, base, close, changed or together, newly)
+
+    def _is_due(self, bar: int, targets: list[float], closes: list[float], base: float) -> bool:
+        """Whether a position is beyond the band, and the last decision long enough ago; this one is remembered."""
+        rules, day = self.rules, self.bars.time[bar].astype("datetime64[D]")
+        band, least = (rules.rebalance_band or 0.0) + _HAIR, 0.0 if rules.long_only else -math.inf
+        rest = self._rebalanced is not None and (day - self._rebalanced).astype(int) < rules.rebalance_days
+        due = (
+            not rest
+            and base > 0
+            and any(
+                abs(shares * close / base - max(weight, least)) > band
+                for weight, close, shares in zip(targets, closes, self.shares, strict=True)
+                if weight == weight and close == close
+            )
+        )
+        newly = (weight != wanted for weight, wanted in zip(targets, self.wanted, strict=True) if weight == weight)
+        if due or any(newly):
+            self._rebalanced = day
+        return due
 
     def _ask(self, bar: int, column: int, weight: float, base: float, close: float, changed: bool, newly: bool) -> None:
         """Makes an order where what is held is far enough from what is wanted."""
         rules, held = self.rules, self.shares[column]
         band = rules.rebalance_band
-        if not changed and (band is None or abs(held * close / base - weight) <= band):
+        is_within = band is None or rules.rebalance_together or abs(held * close / base - weight) <= band
+        if not changed and is_within:
             return
         target = rules.whole(weight * base / close)
         if weight and not target and newly and not held:
@@ -295,6 +324,7 @@ class Stepping:
                 self._miss(bar, column, delta, Obstacle.BELOW_MINIMUM)
             return
         self.orders[column] = target if rules.size_at is SizeAt.DECISION else weight
+        self.decided[column] = close
 
 
 def changed_rows(targets: Floats) -> Flags:

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from tradingbot_research.days import Days
 from tradingbot_research.engine import backtest
+from tradingbot_research.handled import rules_of
 from tradingbot_research.market import Bars, Floats
 from tradingbot_research.rules import Rules
 from tradingbot_research.statistics import Moments
@@ -22,6 +23,8 @@ from tradingbot_runtime.strategies.contract import Parameters, Strategy
 MOST_TRIALS: Final = 100_000
 WEIGHT_PLACES: Final = 6
 """Decimals of a weight, as a bot rounds them."""
+_NEAR_A_HALF: Final = 0.499999 * 10.0**-WEIGHT_PLACES
+"""What rounding may take off before it matters how a half is rounded."""
 _WORTH_A_PROCESS_SECONDS: Final = 3.0
 """A process needs about a second to begin: less work than this is done here."""
 
@@ -72,7 +75,8 @@ def grid(model: type[Parameters], base: Mapping[str, Any], values: Mapping[str, 
 def neighbours(strategy: Strategy[Any], count: int, *, seed: int) -> list[dict[str, Any]]:
     """Sets of parameters near the strategy's own, drawn with a seed: what else somebody could have chosen.
 
-    Numbers are drawn between half and double, within the model's bounds, switches either way; what is neither stays.
+    Numbers are drawn between half and double, within the model's bounds, switches either way; what is neither stays,
+    and so does what only says how targets are carried out.
     Fewer than `count` where there are not so many.
     """
     model = type(strategy).parameters_model
@@ -83,7 +87,10 @@ def neighbours(strategy: Strategy[Any], count: int, *, seed: int) -> list[dict[s
     for _ in range(count * 20):
         if len(found) == count:
             break
-        drawn = {name: _near(value, _bounds(model, name), rng) for name, value in own.items()}
+        drawn = {
+            name: value if name in model.of_handling else _near(value, _bounds(model, name), rng)
+            for name, value in own.items()
+        }
         try:
             checked = model.model_validate(drawn)
         except ValidationError:
@@ -107,6 +114,10 @@ def _bounds(model: type[Parameters], name: str) -> tuple[float, float]:
 def _near(value: Any, bounds: tuple[float, float], rng: np.random.Generator) -> Any:
     if isinstance(value, bool):
         return bool(rng.integers(0, 2))
+    if isinstance(value, Mapping):
+        return {name: _near(one, (-np.inf, np.inf), rng) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_near(one, (-np.inf, np.inf), rng) for one in value]
     if not isinstance(value, int | float):
         return value
     ends = sorted((value / 2, value * 2)) if value else [-1.0, 1.0]
@@ -133,17 +144,31 @@ def targets_of(strategy: Strategy[Any], bars: Bars) -> Floats:
         if not found.index.equals(index):
             found = found.reindex(index)
         weights = found.reindex(columns=list(bars.symbols)).to_numpy(dtype=np.float64)
-        return np.round(weights, WEIGHT_PLACES)
+        return rounded(weights)
     except Exception as error:
         # Somebody else's code: whatever it raises is an answer.
         raise StrategyBroke(f"{strategy.name} {strategy.parameters}: {type(error).__name__}: {error}") from error
+
+
+def rounded(weights: Floats) -> Floats:
+    """Weights as a bot rounds them, to the last bit.
+
+    A bot rounds what the number is; numpy rounds the number times a million, which is another one near a half.
+    """
+    found = np.round(weights, WEIGHT_PLACES)
+    with np.errstate(invalid="ignore"):
+        away = np.abs(weights - found)
+    near = away > _NEAR_A_HALF
+    if bool(near.any()):
+        found[near] = [round(weight, WEIGHT_PLACES) for weight in weights[near].tolist()]
+    return found
 
 
 def try_one(strategy: Strategy[Any], bars: Bars, days: Days, rules: Rules, stretches: Sequence[Stretch]) -> Trial:
     """One backtest, summed up. Raises StrategyBroke."""
     targets = targets_of(strategy, bars)
     try:
-        result = backtest(bars, targets, rules)
+        result = backtest(bars, targets, rules_of(strategy, rules))
     except ValueError as error:
         raise StrategyBroke(f"{strategy.name} {strategy.parameters}: {error}") from error
     returns = days.returns(result)

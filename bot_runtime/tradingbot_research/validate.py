@@ -16,6 +16,7 @@ from tradingbot_api.gate_checks import Checks
 from tradingbot_research.causality import looks_ahead
 from tradingbot_research.days import Days
 from tradingbot_research.engine import backtest
+from tradingbot_research.handled import rules_of
 from tradingbot_research.market import Bars, Floats
 from tradingbot_research.metrics import Metrics, hold_everything, metrics_of
 from tradingbot_research.result import Result
@@ -32,7 +33,7 @@ from tradingbot_research.statistics import (
     t_test,
     walk_forward_efficiency,
 )
-from tradingbot_research.sweep import Stretch, Trial, neighbours, sweep, targets_of
+from tradingbot_research.sweep import StrategyBroke, Stretch, Trial, neighbours, sweep, targets_of
 from tradingbot_research.walk_forward import Scheme, WalkForward, walk_forward, windows
 from tradingbot_runtime.strategies.contract import Strategy
 
@@ -135,7 +136,7 @@ def validate(
     `others`: the other sets of parameters that were or could have been chosen; None draws `plan.trials` near its own.
     `progress` is told of a step, how much of it is done, and how much there is. Raises StrategyBroke, TooFewDays.
     """
-    rules, plan = rules or Rules(), plan or Plan()
+    rules, plan = rules_of(strategy, rules or Rules()), plan or Plan()
     told = progress or (lambda step, done, total: None)
     days = Days.of(bars.time)
     wins = windows(len(days), plan.scheme)
@@ -149,6 +150,10 @@ def validate(
     if others is None:
         drawn = neighbours(strategy, plan.trials, seed=plan.seed)
         others = [type(strategy).from_parameters(parameters) for parameters in drawn]
+    if any(other.handling != strategy.handling for other in others):
+        # The walk-forward joins them to one backtest, which has one set of exits and bands.
+        names = ", ".join(sorted(type(strategy).parameters_model.of_handling))
+        raise StrategyBroke(f"{strategy.name}: {names} are the same in all trials: leave them out of the grid")
     stretches: list[Stretch] = [window.training for window in wins]
     cuts = np.linspace(0, len(days), BLOCKS + 1).astype(int).tolist()
     stretches += [*pairwise(cuts), (0, len(days))]

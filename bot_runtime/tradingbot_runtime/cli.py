@@ -10,8 +10,10 @@ from tradingbot_runtime.commands import control
 from tradingbot_runtime.commands.audit import audit
 from tradingbot_runtime.commands.backtest import backtest
 from tradingbot_runtime.commands.check_config import check_config
+from tradingbot_runtime.commands.check_strategy import check_strategy
 from tradingbot_runtime.commands.endings import EX_INTERRUPTED
 from tradingbot_runtime.commands.flatten import flatten
+from tradingbot_runtime.commands.new_strategy import new_strategy
 from tradingbot_runtime.commands.plan import plan
 from tradingbot_runtime.commands.preflight import preflight
 from tradingbot_runtime.commands.replay import replay
@@ -35,6 +37,8 @@ app.command(rich_help_panel=_LOOK)(audit)
 app.command(rich_help_panel=_LOOK)(summary)
 app.command(rich_help_panel=_LOOK)(replay)
 app.command("check-config", rich_help_panel=_LOOK)(check_config)
+app.command("new-strategy", rich_help_panel=_RESEARCH)(new_strategy)
+app.command("check-strategy", rich_help_panel=_RESEARCH)(check_strategy)
 app.command(rich_help_panel=_RESEARCH)(backtest)
 app.command(rich_help_panel=_RESEARCH)(validate)
 app.command("run-now", rich_help_panel=_OPERATE)(control.run_now)

@@ -83,7 +83,7 @@ class StrategySpec(ApiModel):
     """Which strategy, with which parameters."""
 
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,62}$", max_length=63)]
-    """A built-in strategy (momentum), or an entry point `tradingbot.strategies` of the image."""
+    """A built-in strategy (docs/strategies), or an entry point `tradingbot.strategies` of the image."""
     parameters: Annotated[
         dict[str, Any],
         Field(json_schema_extra={"x-kubernetes-preserve-unknown-fields": True, "maxProperties": 64}),

@@ -105,7 +105,7 @@ def load_strategy(config: "RuntimeConfig") -> "Strategy[Any]":
     from tradingbot_runtime.strategies.registry import InvalidStrategyParameters, UnknownStrategy, load
 
     try:
-        return load(config.strategy.name, config.strategy.parameters)
+        return load(config.strategy.name, config.strategy.parameters, config.symbols)
     except (UnknownStrategy, InvalidStrategyParameters) as error:
         raise WrongConfig(type(error).__name__, str(error)) from error
 

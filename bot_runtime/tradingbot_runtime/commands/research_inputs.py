@@ -145,13 +145,14 @@ def subject_of(
     """Reads what the options name. Raises WrongConfig, BarsUnusable, BrokerError."""
     from tradingbot_api import Timeframe
     from tradingbot_research.bars_files import check_spacing, read_bars
+    from tradingbot_research.handled import rules_of
     from tradingbot_research.rules import Costs, Rules
     from tradingbot_runtime.commands.research_config import ResearchConfig
     from tradingbot_runtime.strategies.registry import InvalidStrategyParameters, UnknownStrategy, load
 
     if (config is None) == (strategy is None):
         raise WrongConfig("InvalidOptions", "give --config or --strategy, and not both")
-    given = _parameters(settings)
+    given = parameters_of(settings)
     if config is not None:
         read = read_document(config, ResearchConfig)
         name, parameters = read.strategy.name, {**read.strategy.parameters, **given}
@@ -173,7 +174,8 @@ def subject_of(
         )
     try:
         rules = Rules(capital=capital or Rules().capital, costs=Costs(**vars(costs)), minimum_trade=minimum_trade)
-        loaded = load(name, parameters)
+        loaded = load(name, parameters, wanted)
+        rules = rules_of(loaded, rules)
     except (UnknownStrategy, InvalidStrategyParameters) as error:
         raise WrongConfig(type(error).__name__, str(error)) from error
     except ValueError as error:
@@ -183,6 +185,9 @@ def subject_of(
     else:
         found = _from_broker(bars, config, wanted, Timeframe(timeframe))
     check_spacing(found.bars, Timeframe(timeframe))
+    missing = sorted(loaded.needed_symbols.difference(found.bars.symbols))
+    if missing:
+        raise WrongConfig("InvalidOptions", f"the parameters name {', '.join(missing)}, which there are no bars of")
     return Subject(loaded, found, rules, timeframe)
 
 
@@ -201,7 +206,8 @@ def _from_broker(
     return read_broker_bars(wanted, keys, source.days, source.told)
 
 
-def _parameters(settings: Sequence[str]) -> dict[str, Any]:
+def parameters_of(settings: Sequence[str]) -> dict[str, Any]:
+    """NAME=VALUE, ... by name; a value that is no JSON is a word. Raises WrongConfig."""
     found = {}
     for setting in settings:
         name, sign, value = setting.partition("=")

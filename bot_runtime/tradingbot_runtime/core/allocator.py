@@ -4,12 +4,13 @@ Whole shares, long only in this version. Exits come before entries, so that what
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import ROUND_DOWN, Decimal
 
 from tradingbot_runtime.core.orders import Order
 from tradingbot_runtime.core.portfolio import Portfolio
 from tradingbot_runtime.core.values import OrderClass, OrderType, Side, TimeInForce
+from tradingbot_runtime.strategies.handling import Bracket
 
 _ZERO = Decimal(0)
 _CENT = Decimal("0.01")
@@ -24,6 +25,8 @@ class Execution:
     limit_offset_bps: int
     min_trade_percent: Decimal
     reprice_bps: int = 0
+    bracket: Bracket | None = None
+    """Exits that the broker holds for each entry."""
 
 
 @dataclass(frozen=True)
@@ -122,13 +125,30 @@ def _wanted(weight: Decimal, price: Decimal, held: Decimal, capital: Decimal, ex
 
 def _intent(symbol: str, wanted: Decimal, price: Decimal, weight: Decimal, execution: Execution) -> Intent:
     side = Side.BUY if wanted > 0 else Side.SELL
-    return Intent(
+    intent = Intent(
         symbol=symbol,
         side=side,
         qty=abs(wanted),
         price=price,
         limit_price=None if execution.use_market_orders else _limit_price(side, price, execution),
         reason=f"target weight {weight:.4f}",
+    )
+    return intent if execution.bracket is None or intent.reducing else _with_bracket(intent, execution.bracket)
+
+
+def _with_bracket(entry: Intent, bracket: Bracket) -> Intent:
+    """The entry with its exits, measured from the price it was decided at; they outlast the day."""
+    price, dearest = entry.price, max(entry.price, entry.limit_price or entry.price)
+    stop = None if bracket.stop_loss is None else max((price * (1 - bracket.stop_loss)).quantize(_CENT), _CENT)
+    take = None if bracket.take_profit is None else (price * (1 + bracket.take_profit)).quantize(_CENT)
+    if take is not None:
+        take = max(take, dearest.quantize(_CENT) + _CENT)  # the broker refuses a profit below the limit of the entry
+    return replace(
+        entry,
+        order_class=OrderClass.OTO if stop is None or take is None else OrderClass.BRACKET,
+        time_in_force=TimeInForce.GTC,
+        stop_loss_price=stop,
+        take_profit_price=take,
     )
 
 

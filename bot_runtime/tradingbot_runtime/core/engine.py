@@ -88,6 +88,7 @@ class Engine:
             self._risk,
             self._sessions,
             shadow,
+            strategy.handling,
             recovered.checkpoints.get(TRADING_CHECKPOINT),
         )
         self._shutdown = Shutdown(

@@ -5,13 +5,14 @@ Sends nothing by itself: orders go by the desk.
 
 import json
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
-from typing import Final
+from typing import Any, Final
 
 from tradingbot_api import OrderKind
 from tradingbot_runtime.core import commands as do
 from tradingbot_runtime.core import events as seen
+from tradingbot_runtime.core.adherence import Adherence, Held
 from tradingbot_runtime.core.allocator import Execution, allocate
 from tradingbot_runtime.core.books import Books
 from tradingbot_runtime.core.desk import Desk
@@ -21,6 +22,7 @@ from tradingbot_runtime.core.sessions import Sessions
 from tradingbot_runtime.core.shadow import Shadow
 from tradingbot_runtime.core.situation import Situation
 from tradingbot_runtime.core.values import BrokerAsset, MarketClock, Now
+from tradingbot_runtime.strategies.handling import Handling
 
 CHECKPOINT: Final = "trading"
 PASSING_REFUSALS: Final = frozenset(
@@ -55,9 +57,10 @@ class Trading:
         risk: RiskWatch,
         sessions: Sessions,
         shadow: Shadow,
+        handling: Handling,
         checkpoint: str | None = None,
     ) -> None:
-        """`checkpoint` is the document of that name on the volume."""
+        """`handling` is the strategy's; `checkpoint` is the document of that name on the volume."""
         config = situation.config
         self._known = situation
         self._books = books
@@ -74,7 +77,12 @@ class Trading:
         )
         self._evaluating: str | None = None  # the bar that is being read or evaluated
         # What an earlier process still owed of its last bar is due at once: a cancel, perhaps, that never left.
-        self._last_bar, self._last_request, self._owed = _from_checkpoint(checkpoint)
+        document: dict[str, Any] = json.loads(checkpoint) if checkpoint else {}
+        self._last_bar: str | None = document.get("last_bar")
+        self._last_request: str | None = document.get("last_request")
+        self._owed: bool = document.get("owed", False)
+        self._adherence = Adherence(handling, document.get("adherence"))
+        self._bar_date: date | None = None  # of the newest bar that the strategy is asked about
         self._asked_for: str | None = None  # a person's request for an evaluation, not yet carried out
         self._tries_left = TRIES_A_BAR
         self._again_at: datetime | None = None  # when the last bar is to be evaluated once more (machine time)
@@ -109,6 +117,7 @@ class Trading:
     def drop_what_waits(self) -> list[do.Command]:
         """A kill was seen or released: what was decided or asked for before it opens nothing, not after a release."""
         self._again_at, self._owed, self._known.decision_undone = None, False, False
+        self._adherence.forget()
         if self._asked_for is not None:
             self._last_request, self._asked_for = self._asked_for, None
         return [do.Journal("decisions_dropped", {}, (self._checkpoint(),))]
@@ -171,6 +180,7 @@ class Trading:
             self._known.config.timeframe,
             self._known.config.data_quality,
         )
+        self._bar_date = max((frame.index[-1].date() for frame in verdict.frames.values()), default=None)
         commands = self._take_in(verdict) + self._take_in_assets(event.assets)
         commands += self._risk.observe()
         self._known.counters["operations", "strategy"] += 1
@@ -243,24 +253,25 @@ class Trading:
         ]
 
     def _checkpoint(self) -> do.PutCheckpoint:
-        document = {
+        document: dict[str, Any] = {
             "last_bar": self._last_bar,
             "last_request": self._last_request,
             "owed": self._again_at is not None,
         }
+        remembered = self._adherence.to_json()
+        if remembered is not None:
+            document["adherence"] = remembered
         return do.PutCheckpoint(CHECKPOINT, json.dumps(document, sort_keys=True))
 
     def _trade(self, weights: Mapping[str, Decimal], now: Now) -> list[do.Command]:
-        known = self._known
-        self._shadow.follow(weights, known.prices, known.capital, self._execution, now.market or now.machine)
-        allocation = allocate(
-            weights,
-            known.prices,
-            self._books.portfolio,
-            self._books.open_by_symbol(),
-            known.capital,
-            self._execution,
-        )
+        known, books = self._known, self._books
+        exits, open_orders = books.exits_by_symbol(), books.open_by_symbol()
+        held = Held(books.portfolio, known.prices, known.capital, open_orders, frozenset(exits), books.orders)
+        acted = self._adherence.acted_on(weights, held, self._bar_date)
+        execution = self._adherence.execution(self._execution, known.capital)
+        self._shadow.follow(acted, known.prices, known.capital, execution, now.market or now.machine)
+        allocation = allocate(acted, known.prices, books.portfolio, open_orders, known.capital, execution)
+        self._adherence.allocated(acted, allocation, held)
         commands: list[do.Command] = []
         self._again_at, self._owed = None, False
         for order in allocation.obsolete:
@@ -271,7 +282,7 @@ class Trading:
             commands += replaced
             if refusal is not None and refusal.check in PASSING_REFUSALS:
                 self._try_again(now)
-        exits = self._books.exits_by_symbol()
+        selling = any(one.reducing for one in allocation.intents) or any(one.reducing for one in open_orders.values())
         for intent in allocation.intents:
             legs = exits.get(intent.symbol, ())
             if intent.reducing and legs:
@@ -279,14 +290,14 @@ class Trading:
                 commands += [command for leg in legs for command in self._desk.cancel(leg, now)]
                 self._try_again(now)
                 continue
+            if selling and self._adherence.sells_first and not intent.reducing:
+                self._try_again(now)  # what the sales bring pays for it
+                continue
             placed, refusal = self._desk.place(intent, now)
             commands += placed
+            for command in placed:
+                if isinstance(command, do.SubmitOrder):
+                    self._adherence.ordered(command.order)
             if refusal is not None and refusal.check in PASSING_REFUSALS:
                 self._try_again(now)
         return commands
-
-
-def _from_checkpoint(document: str | None) -> tuple[str | None, str | None, bool]:
-    """The last bar and the last request that were carried out, and whether something of that bar was still owed."""
-    data = json.loads(document) if document else {}
-    return data.get("last_bar"), data.get("last_request"), data.get("owed", False)

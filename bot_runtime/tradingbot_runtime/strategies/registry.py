@@ -1,6 +1,6 @@
 """Finds a strategy by name among the entry points `tradingbot.strategies` and checks its parameters."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from importlib.metadata import entry_points
 from typing import Any
 
@@ -24,18 +24,33 @@ def names() -> tuple[str, ...]:
     return tuple(sorted({point.name for point in entry_points(group=GROUP)}))
 
 
-def load(name: str, parameters: Mapping[str, Any]) -> Strategy[Any]:
-    """The strategy with its parameters. Raises UnknownStrategy or InvalidStrategyParameters."""
+def load(name: str, parameters: Mapping[str, Any], symbols: Collection[str] | None = None) -> Strategy[Any]:
+    """The strategy with its parameters. Raises UnknownStrategy or InvalidStrategyParameters.
+
+    `symbols` are the bot's, all of those that the parameters name have to be among them; None: they are not known.
+    """
     found = next(iter(entry_points(group=GROUP, name=name)), None)
     if found is None:
         raise UnknownStrategy(
             f"spec.strategy.name: no strategy {name!r} in this image; it has: {', '.join(names()) or 'none'}"
         )
-    strategy_class: type[Strategy[Any]] = found.load()
+    return made(found.load(), parameters, symbols)
+
+
+def made(
+    strategy_class: type[Strategy[Any]], parameters: Mapping[str, Any], symbols: Collection[str] | None = None
+) -> Strategy[Any]:
+    """A strategy of that class, as `load` gives it. Raises InvalidStrategyParameters."""
     try:
-        return strategy_class.from_parameters(parameters)
+        strategy = strategy_class.from_parameters(parameters)
     except ValidationError as error:
         raise InvalidStrategyParameters(_described(error)) from error
+    missing = sorted(strategy.needed_symbols.difference(strategy.needed_symbols if symbols is None else symbols))
+    if missing:
+        raise InvalidStrategyParameters(
+            f"spec.strategy.parameters: {', '.join(missing)} named there, and not among spec.symbols"
+        )
+    return strategy
 
 
 def _described(error: ValidationError) -> str:

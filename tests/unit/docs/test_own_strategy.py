@@ -1,4 +1,4 @@
-"""The strategy of docs/how-to/own-strategy.md is found by its name, and does what the page says."""
+"""docs/how-to/own-strategy.md: its commands make the package, install it and judge it, and its files are those made."""
 
 import os
 import random
@@ -20,26 +20,30 @@ PAGE = (ROOT / "docs/how-to/own-strategy.md").read_text(encoding="utf-8")
 BIN = Path(sys.executable).parent
 
 
-def file_named(name: str) -> str:
-    found = re.search(rf"^```\w+\n(# {re.escape(name)}\n.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
-    assert found is not None, name
-    return found[1]
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
 
 
-def installed(folder: Path) -> dict[str, str]:
-    """The package as an installer leaves it, and an environment whose Python finds it."""
-    project = tomllib.loads(file_named("pyproject.toml"))["project"]
-    module = tomllib.loads(file_named("pyproject.toml"))["tool"]["hatch"]["build"]["targets"]["wheel"]["include"][0]
-    (folder / module).write_text(file_named(module))
-    about = folder / f"{project['name'].replace('-', '_')}-{project['version']}.dist-info"
-    about.mkdir()
-    (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n")
-    points = project["entry-points"]
-    lines = [
-        f"[{group}]\n" + "".join(f"{key} = {value}\n" for key, value in of.items()) for group, of in points.items()
-    ]
-    (about / "entry_points.txt").write_text("".join(lines))
-    return {**os.environ, "PYTHONPATH": str(folder)}
+def run(line: str, folder: Path, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    program, *arguments = shlex.split(line)
+    return subprocess.run(
+        [str(BIN / program), *arguments],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which the page's first command was run."""
+    folder = tmp_path_factory.mktemp("own")
+    done = run(blocks("sh")[0].splitlines()[0], folder, dict(os.environ))
+    assert done.returncode == 0, done.stderr
+    return folder
 
 
 def write_bars(path: Path) -> None:
@@ -56,47 +60,51 @@ def write_bars(path: Path) -> None:
     path.write_text("\n".join(rows) + "\n")
 
 
-def run(line: str, folder: Path, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    program, *arguments = shlex.split(line)
-    return subprocess.run(
-        [str(BIN / program), *arguments],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-
-
-def test_its_commands_find_it_and_say_what_it_made(tmp_path: Path) -> None:
-    environment = installed(tmp_path)
-    write_bars(tmp_path / "bars.csv")
-    (block,) = re.findall(r"^```sh\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
-    backtest, validate = block.splitlines()
-    done = run(backtest, tmp_path, environment)
+def test_its_commands_install_it_and_say_what_it_made(made: Path) -> None:
+    _, install, tests = blocks("sh")[0].splitlines()
+    check, backtest, validate = blocks("sh")[1].splitlines()
+    # Into a folder of its own, and from no index: a test changes no environment, and asks nobody.
+    site = made / "site"
+    installed = run(f"{install} --no-index --target {site}", made, {**os.environ, "PIP_DISABLE_PIP_VERSION_CHECK": "1"})
+    assert installed.returncode == 0, installed.stderr
+    environment = {**os.environ, "PYTHONPATH": str(site)}
+    tested = run(f"{tests} -p no:asyncio", made, environment)
+    assert tested.returncode == 0, tested.stdout
+    assert "4 passed" in tested.stdout
+    checked = run(f"{check} --tries 2", made, environment)
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+    assert "3 other processes" in checked.stdout
+    write_bars(made / "bars.csv")
+    done = run(backtest, made, environment)
     assert done.returncode == 0, done.stderr
     assert re.search(r"^closed, with a profit +[1-9]", done.stdout, re.MULTILINE)  # it has traded
-    judged = run(validate, tmp_path, environment)
+    judged = run(validate, made, environment)
     assert judged.returncode == 1, judged.stderr  # of prices at random it cannot be more than luck
-    assert (tmp_path / "results").exists()
-    refused = run(backtest.replace("lookback=20", "lookback=1"), tmp_path, environment)
+    assert (made / "results").exists()
+    refused = run(backtest.replace("lookback=20", "lookback=1"), made, environment)
     assert refused.returncode == 78
     assert "lookback" in refused.stderr
 
 
-@pytest.mark.parametrize("block", re.findall(r"^```yaml\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL))
-def test_its_bot_is_valid_and_names_the_strategy(block: str) -> None:
-    spec = TradingBotSpec.model_validate(yaml.safe_load(block)["spec"])
-    points = tomllib.loads(file_named("pyproject.toml"))["project"]["entry-points"]["tradingbot.strategies"]
-    assert spec.strategy.name in points
-    assert f'name = "{spec.strategy.name}"' in file_named("buy_the_dip.py")
+@pytest.mark.parametrize(
+    ("language", "file"),
+    [("python", "src/buy_the_dip/strategy.py"), ("dockerfile", "Dockerfile"), ("yaml", "bot.yaml")],
+)
+def test_the_files_on_the_page_are_those_that_are_written(made: Path, language: str, file: str) -> None:
+    assert blocks(language) == [(made / "buy-the-dip" / file).read_text(encoding="utf-8")]
 
 
-def test_its_image_puts_the_package_where_the_runtime_image_looks() -> None:
+def test_its_bot_is_valid_and_names_the_strategy(made: Path) -> None:
+    spec = TradingBotSpec.model_validate(yaml.safe_load((made / "buy-the-dip/bot.yaml").read_text())["spec"])
+    project = tomllib.loads((made / "buy-the-dip/pyproject.toml").read_text())["project"]
+    assert spec.strategy.name in project["entry-points"]["tradingbot.strategies"]
+
+
+def test_its_image_puts_the_package_where_the_runtime_image_looks(made: Path) -> None:
     runtime = (ROOT / "docker/runtime.Dockerfile").read_text(encoding="utf-8")
+    own = (made / "buy-the-dip/Dockerfile").read_text(encoding="utf-8")
     default = re.search(r"^ARG PYTHON_IMAGE=python:(\d+\.\d+)", runtime, re.MULTILINE)
     assert default is not None
     assert "PATH=/opt/venv/bin:" in runtime
-    assert f"COPY --from=package /package /opt/venv/lib/python{default[1]}/site-packages" in file_named("Dockerfile")
-    assert f"ARG PYTHON_IMAGE=python:{default[1]}-slim" in file_named("Dockerfile")
+    assert f"COPY --from=package /package /opt/venv/lib/python{default[1]}/site-packages" in own
+    assert f"ARG PYTHON_IMAGE=python:{default[1]}-slim" in own

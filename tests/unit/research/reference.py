@@ -28,6 +28,8 @@ def walk(bars: Bars, targets: Floats, rules: Rules) -> Walked:
     cash = rules.capital
     shares = dict.fromkeys(columns, 0.0)
     entry: dict[int, float] = {}
+    anchor: dict[int, float] = {}  # what stop-loss and take-profit are measured from
+    decided: dict[int, float] = {}
     best: dict[int, float] = {}
     known = dict.fromkeys(columns, 0.0)  # last close
     wanted = dict.fromkeys(columns, math.nan)
@@ -54,11 +56,14 @@ def walk(bars: Bars, targets: Floats, rules: Rules) -> Walked:
         now = before + number
         if abs(now) < 1e-9:
             now = 0.0
-            del entry[column], best[column]
+            del entry[column], best[column], anchor[column]
         elif before == 0:
             entry[column] = best[column] = price
+            anchor[column] = decided[column] if rules.exits_from_decision else price
         elif abs(now) > abs(before):
             entry[column] = (before * entry[column] + number * price) / now
+            if not rules.exits_from_decision:
+                anchor[column] = entry[column]
         shares[column] = now
         found.fills.append((bar, column, number, price, cause))
 
@@ -126,7 +131,7 @@ def walk(bars: Bars, targets: Floats, rules: Rules) -> Walked:
         for c in columns:
             if shares[c] == 0 or not trades[c]:
                 continue
-            price, cause = _exit(rules, shares[c] > 0, entry[c], best[c], opens[c], highs[c], lows[c])
+            price, cause = _exit(rules, shares[c] > 0, anchor[c], best[c], opens[c], highs[c], lows[c])
             best[c] = max(best[c], highs[c]) if shares[c] > 0 else min(best[c], lows[c])
             if cause:
                 after_exit[c] = wanted[c]
@@ -172,6 +177,7 @@ def walk(bars: Bars, targets: Floats, rules: Rules) -> Walked:
                     miss(c, "below_minimum")
                 continue
             orders[c] = target if rules.size_at is SizeAt.DECISION else weight
+            decided[c] = closes[c]
     for c in orders:
         miss(c, "end_of_data")
     return found
@@ -181,11 +187,15 @@ def _exit(
     rules: Rules, is_long: bool, entry: float, best: float, opened: float, high: float, low: float
 ) -> tuple[float, str]:
     exits = rules.exits
+
+    def cents(price: float) -> float:
+        return price if exits.price_places is None else round(price, exits.price_places)
+
     spread = (rules.costs.half_spread_bps + rules.costs.slippage_bps) / 10_000
     if is_long:
         stops = []
         if exits.stop_loss is not None:
-            stops.append((entry * (1 - exits.stop_loss), "STOP_LOSS"))
+            stops.append((cents(entry - entry * exits.stop_loss), "STOP_LOSS"))
         if exits.trailing_stop is not None:
             stops.append((best * (1 - exits.trailing_stop), "TRAILING_STOP"))
         if stops:
@@ -196,12 +206,12 @@ def _exit(
             stop = max(best, high) * (1 - exits.trailing_stop)
             if low <= stop:
                 return stop * (1 - spread), "TRAILING_STOP"
-        if exits.take_profit is not None and high >= entry * (1 + exits.take_profit):
-            return max(opened, entry * (1 + exits.take_profit)), "TAKE_PROFIT"
+        if exits.take_profit is not None and high >= cents(entry + entry * exits.take_profit):
+            return max(opened, cents(entry + entry * exits.take_profit)), "TAKE_PROFIT"
         return 0.0, ""
     stops = []
     if exits.stop_loss is not None:
-        stops.append((entry * (1 + exits.stop_loss), "STOP_LOSS"))
+        stops.append((cents(entry + entry * exits.stop_loss), "STOP_LOSS"))
     if exits.trailing_stop is not None:
         stops.append((best * (1 + exits.trailing_stop), "TRAILING_STOP"))
     if stops:
@@ -212,6 +222,6 @@ def _exit(
         stop = min(best, low) * (1 + exits.trailing_stop)
         if high >= stop:
             return stop * (1 + spread), "TRAILING_STOP"
-    if exits.take_profit is not None and low <= entry * (1 - exits.take_profit):
-        return min(opened, entry * (1 - exits.take_profit)), "TAKE_PROFIT"
+    if exits.take_profit is not None and low <= cents(entry - entry * exits.take_profit):
+        return min(opened, cents(entry - entry * exits.take_profit)), "TAKE_PROFIT"
     return 0.0, ""
