@@ -79,7 +79,7 @@ class NotYet(AssertionError):
     """What was waited for did not come in time."""
 
 
-def eventually(look: Callable[[], Seen], what: str, timeout_seconds: float = 20) -> Seen:
+def eventually(look: Callable[[], Seen], what: str, timeout_seconds: float = 60) -> Seen:
     """Looks until it sees something true, and returns that; what it saw last is in the error."""
     deadline = time.monotonic() + timeout_seconds
     while True:
@@ -89,7 +89,7 @@ def eventually(look: Callable[[], Seen], what: str, timeout_seconds: float = 20)
             if seen:
                 return seen
             last = seen
-        except (Refused, LookupError, OSError) as error:
+        except (Refused, LookupError, OSError, urllib3.exceptions.HTTPError) as error:
             last = error
         if time.monotonic() > deadline:
             raise NotYet(f"after {timeout_seconds:g} s still not: {what}; last seen: {last!r}")
@@ -157,7 +157,7 @@ class ApiServer:
             url,
             body=_encoded(body) if body is not None else None,
             headers=urllib3.HTTPHeaderDict(headers),
-            timeout=20.0,
+            timeout=60.0,
             retries=False,
         )
         try:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ import yaml
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from api_server import ApiServer, eventually, manifests
+from api_server import PATHS, ApiServer, Refused, eventually, manifests
 from operator_process import OperatorProcess
 from world import World
 
@@ -21,6 +22,7 @@ ROOT = Path(__file__).parents[2]
 OPERATOR_NAMESPACE = "tradingbot-system"
 OPERATOR = "tradingbot-operator"
 _CLUSTER = ROOT / "hack/cluster/cluster.sh"
+_LET_GO = {"metadata": {"annotations": {"tradingbots.dev/skip-cancel-on-delete": "the test is over"}}}
 
 
 @pytest.fixture(scope="session")
@@ -43,12 +45,14 @@ def kubeconfig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def api(kubeconfig: Path) -> Iterator[ApiServer]:
     """The API server as its administrator sees it, with manifests/base in it but for the Deployment."""
     server = ApiServer(kubeconfig)
-    eventually(lambda: server.list("Namespace"), "the API server answers", 30)
+    eventually(lambda: server.list("Namespace"), "the API server answers")
     for document in manifests(ROOT / "manifests/base"):
         if document["kind"] != "Deployment":
             server.apply(document)
-    for kind in ("TradingBot", "BrokerAccount", "PromotionGate", "PromotionEvidence", "Approval", "Attestation"):
-        eventually(lambda kind=kind: server.list(kind) is not None, f"{kind} is served", 30)
+    for kind in (kind for kind, (group, _) in PATHS.items() if group.startswith("apis/tradingbots.dev/")):
+        eventually(lambda kind=kind: server.list(kind) is not None, f"{kind} is served")
+    for role in ("view", "edit", "admin"):
+        eventually(lambda role=role: "tradingbots.dev" in str(server.get("ClusterRole", role)), f"ours are in {role}")
     yield server
     server.close()
 
@@ -91,6 +95,10 @@ def namespace(api: ApiServer) -> Iterator[str]:
     eventually(lambda: api.exists("ServiceAccount", "default", name), "the namespace is set up")
     yield name
     if api.exists("Namespace", name):
+        for bot in api.list("TradingBot", name):
+            # A killed one whose pod is gone would be held, and the operator kept at it, for five minutes.
+            with suppress(Refused):
+                api.patch("TradingBot", bot["metadata"]["name"], _LET_GO, name)
         api.delete("Namespace", name)
 
 

@@ -37,15 +37,17 @@ class OperatorProcess:
         self._nursery = nursery
         self.log = log
         self._process: subprocess.Popen[bytes] | ForkedOperator | None = None
-        self._probe_port, self._metrics_port = _free_ports(2)
+        self._probe_port = self._metrics_port = 0
 
     def start(self) -> None:
         """Starts it and waits until it has listed everything."""
         self.launch()
-        eventually(self._is_ready, "the operator is ready", 30)
+        eventually(self._is_ready, "the operator is ready")
 
     def launch(self) -> None:
         """Starts it and does not wait."""
+        # Anew each time: while it was down, somebody else may have taken what it had.
+        self._probe_port, self._metrics_port = _free_ports(2)
         options = {
             "--runtime-image": "tradingbot-runtime:test",
             "--listen": "127.0.0.1",
@@ -85,7 +87,7 @@ class OperatorProcess:
         """SIGCONT: it goes on where it was."""
         self._signal(signal.SIGCONT)
 
-    def ending(self, timeout_seconds: float = 20) -> int:
+    def ending(self, timeout_seconds: float = 60) -> int:
         """Waits until it ends by itself; its exit code."""
         assert self._process is not None
         code = self._process.wait(timeout=timeout_seconds)
@@ -146,7 +148,7 @@ class OperatorProcess:
                 before = now
             return now[1] >= before[1] + sweeps
 
-        eventually(is_calm, "the operator is calm", 60)
+        eventually(is_calm, "the operator is calm", 120)
         return self.writes()
 
     def _is_ready(self) -> bool:
@@ -156,7 +158,7 @@ class OperatorProcess:
 
     @staticmethod
     def _get(port: int, path: str) -> str:
-        connection = HTTPConnection("127.0.0.1", port, timeout=5)
+        connection = HTTPConnection("127.0.0.1", port, timeout=20)
         try:
             connection.request("GET", path)
             return connection.getresponse().read().decode()

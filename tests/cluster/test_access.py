@@ -35,6 +35,7 @@ def bot_identity(api: ApiServer, world: World) -> Iterator[ApiServer]:
     world.bot("neighbour", account="other")
     world.wait_for_children("momentum")
     with api.as_service_account(world.namespace, "momentum-bot") as identity:
+        eventually(lambda: identity.get("TradingBot", "momentum", world.namespace), "its binding counts")
         yield identity
 
 

@@ -96,7 +96,7 @@ def own_kubeconfig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 @pytest.fixture(scope="module")
 def own_api(own_kubeconfig: Path) -> Iterator[ApiServer]:
     server = ApiServer(own_kubeconfig)
-    eventually(lambda: server.list("Namespace"), "the API server answers", 30)
+    eventually(lambda: server.list("Namespace"), "the API server answers")
     yield server
     server.close()
 

@@ -101,7 +101,7 @@ def test_what_the_previous_release_stored_works_with_these_crds(
     assert f"{BOTS} has version 0, this operator was built with {CRD_VERSION}" in words(operator, start)
     for crd in current.values():
         api.apply(crd)
-    world.wait_for_condition("momentum", "Ready", "False", "VolumePending", seconds=30)
+    world.wait_for_condition("momentum", "Ready", "False", "VolumePending")
     world.wait_for_children("momentum")
     for kind in CHILDREN:
         owner = world.child("momentum", kind)["metadata"]["ownerReferences"][0]
@@ -111,5 +111,5 @@ def test_what_the_previous_release_stored_works_with_these_crds(
     assert {key: bot["spec"].get(key) for key in asked_for["spec"]} == asked_for["spec"]
     assert bot["status"]["observedGeneration"] == bot["metadata"]["generation"]
     world.wait_for_condition("sim", "Killed", "False", of="BrokerAccount")
-    assert world.get("BrokerAccount", "sim")["status"]["bots"] == ["momentum"]
+    eventually(lambda: world.get("BrokerAccount", "sim")["status"]["bots"] == ["momentum"], "the account lists it")
     world.close()

@@ -35,7 +35,7 @@ def delete(world: World, bot: str, **options: Any) -> None:
     world.api.delete("TradingBot", bot, world.namespace, **options)
 
 
-def wait_until_gone(world: World, bot: str, seconds: float = 20) -> None:
+def wait_until_gone(world: World, bot: str, seconds: float = 60) -> None:
     eventually(lambda: not world.api.exists("TradingBot", bot, world.namespace), f"{bot} is gone", seconds)
 
 
@@ -90,7 +90,7 @@ def test_a_bot_stays_until_the_broker_confirmed_that_no_order_is_open(world: Wor
     assert events(world, bot, "BrokerUnreachable")
     assert not events(world, bot, "NotCancelled")
     for kind in CHILDREN:
-        eventually(lambda kind=kind: not world.api.exists(kind, f"{bot}-bot", world.namespace), f"{kind} is gone", 60)
+        eventually(lambda kind=kind: not world.api.exists(kind, f"{bot}-bot", world.namespace), f"{kind} is gone", 120)
 
 
 def test_flatten_waits_for_a_flat_book(world: World) -> None:
@@ -143,7 +143,7 @@ def test_a_bot_that_never_ran_goes_at_once(world: World) -> None:
     world.wait_for_condition("stuck", "Ready", "False", "ImagePullFailed")
     for bot in ("pending", "stuck"):
         delete(world, bot)
-        wait_until_gone(world, bot, 10)
+        wait_until_gone(world, bot, 20)
 
 
 def test_a_killed_bot_goes_once_its_kill_is_confirmed(world: World) -> None:
@@ -164,7 +164,7 @@ def test_a_deletion_in_the_foreground_is_no_tug_of_war(world: World) -> None:
     delete(world, bot, propagationPolicy="Foreground")
     report(runtime, openOrders=0, deletion=seen(ordersCancelledAt=CONFIRMED))
     # The garbage collector learns of new kinds only now and then.
-    wait_until_gone(world, bot, 60)
+    wait_until_gone(world, bot, 120)
 
 
 def test_what_happened_while_the_operator_was_down_is_made_up_for(world: World, operator: OperatorProcess) -> None:
@@ -219,7 +219,7 @@ def doomed(world: World) -> Iterator[World]:
 def test_a_namespace_goes_and_what_was_open_is_told_where_it_can_be_read(doomed: World) -> None:
     namespace = doomed.namespace
     doomed.api.delete("Namespace", namespace)
-    eventually(lambda: not doomed.api.exists("Namespace", namespace), "the namespace is gone", 60)
+    eventually(lambda: not doomed.api.exists("Namespace", namespace), "the namespace is gone", 120)
     told = eventually(lambda: events(doomed, namespace, "NotCancelled", "default"), "an Event about the namespace")
     assert len(told) == 1, told
     event = told[0]
@@ -248,9 +248,9 @@ def test_children_that_lost_their_owner_are_removed_with_the_bot_and_the_volume_
     claim = f"state-{bot}-bot-0"
     eventually(lambda: world.get("PersistentVolumeClaim", claim), "a volume claim")
     delete(world, bot, propagationPolicy="Orphan")
-    wait_until_gone(world, bot, 60)
+    wait_until_gone(world, bot, 120)
     for kind in CHILDREN:
-        eventually(lambda kind=kind: not world.api.exists(kind, f"{bot}-bot", world.namespace), f"{kind} is gone", 60)
+        eventually(lambda kind=kind: not world.api.exists(kind, f"{bot}-bot", world.namespace), f"{kind} is gone", 120)
     assert "deletionTimestamp" not in world.get("PersistentVolumeClaim", claim)["metadata"]
 
 
@@ -264,7 +264,7 @@ def test_an_orphan_from_while_the_operator_was_down_is_found(world: World, opera
     delete(world, bot)
     wait_until_gone(world, bot)
     for kind in CHILDREN:
-        eventually(lambda kind=kind: not world.api.exists(kind, f"{bot}-bot", world.namespace), f"{kind} is gone", 60)
+        eventually(lambda kind=kind: not world.api.exists(kind, f"{bot}-bot", world.namespace), f"{kind} is gone", 120)
     kept = ("name", "labels", "annotations")
     copy = {key: orphan[key] for key in ("apiVersion", "kind", "data")}
     world.smuggle(copy | {"metadata": {key: orphan["metadata"][key] for key in kept}})
@@ -290,4 +290,4 @@ def test_a_namesakes_orphan_makes_room_for_the_new_bots_own_child(world: World, 
         owner = world.get("TradingBot", bot)["metadata"]["uid"]
         return found["uid"] != config["metadata"]["uid"] and found["ownerReferences"][0]["uid"] == owner
 
-    eventually(is_its_own, "a ConfigMap of its own", 30)
+    eventually(is_its_own, "a ConfigMap of its own")

@@ -49,7 +49,7 @@ def run(world: World, bot: str) -> FakeRuntime:
     runtime = world.run(bot)
     running = {"ready": True, "state": {"running": {"startedAt": "2026-01-01T00:00:00Z"}}}
     world.set_container(bot, phase="Running", imageID=f"docker.io/library/runtime@{IMAGE}", **running)
-    eventually(lambda: subject(world, bot)["image"].endswith(IMAGE), "the subject names the image", 40)
+    eventually(lambda: subject(world, bot)["image"].endswith(IMAGE), "the subject names the image", 90)
     return runtime
 
 
@@ -108,7 +108,7 @@ def made(world: World, kind: str) -> list[Json]:
 
 
 def the_job(world: World) -> Json:
-    (job,) = eventually(lambda: made(world, "Job"), "there is a Job", 40)
+    (job,) = eventually(lambda: made(world, "Job"), "there is a Job", 90)
     return job
 
 
@@ -129,8 +129,8 @@ def recorded(world: World) -> list[tuple[str, str]]:
 
 
 def wait_until_done(world: World, days: list[str], result: str = "Match") -> None:
-    eventually(lambda: [day for day, said in recorded(world) if said == result] == days, "each session's evidence", 120)
-    eventually(lambda: not made(world, "Job") and not made(world, "ConfigMap"), "nothing is left of its making", 40)
+    eventually(lambda: [day for day, said in recorded(world) if said == result] == days, "each session's evidence", 180)
+    eventually(lambda: not made(world, "Job") and not made(world, "ConfigMap"), "nothing is left of its making", 90)
 
 
 def test_closed_sessions_become_evidence_once(world: World, bot: str, operator: OperatorProcess) -> None:
@@ -150,7 +150,7 @@ def test_closed_sessions_become_evidence_once(world: World, bot: str, operator: 
     assert one["spec"]["image"].endswith(IMAGE)
     assert one["metadata"]["ownerReferences"][0]["uid"] == world.get("TradingBot", bot)["metadata"]["uid"]
     # The same operator may still have to do with the end of another test's namespace.
-    eventually(lambda: operator.wait_until_calm() == operator.wait_until_calm(), "nothing more is written", 90)
+    eventually(lambda: operator.wait_until_calm() == operator.wait_until_calm(), "nothing more is written", 180)
     assert len(evidence(world)) == 3
     assert operator.metric("evidence_total", type="Session", result="Match") == before + 3
     days = close(world, bot, runtime, 4)
@@ -173,14 +173,14 @@ def test_a_producers_pod_is_not_taken_for_the_bots(world: World, bot: str) -> No
     assert runtime.report is not None
     runtime.report = {**runtime.report, "filledOrders": 99, "tradingState": "Reducing", "reason": "Test"}
     world.wait_for_condition(bot, "Ready", "True")
-    eventually(lambda: world.get("TradingBot", bot)["status"].get("filledOrders") == 99, "its report is read", 25)
+    eventually(lambda: world.get("TradingBot", bot)["status"].get("filledOrders") == 99, "its report is read")
     assert recorded(world) == []
 
 
 def test_wherever_the_operator_is_killed_the_end_is_the_same(world: World, bot: str, operator: OperatorProcess) -> None:
     runtime = run(world, bot)
     days = close(world, bot, runtime, 2)
-    eventually(lambda: made(world, "ConfigMap"), "there is a ConfigMap", 40)
+    eventually(lambda: made(world, "ConfigMap"), "there is a ConfigMap", 90)
     operator.kill()
     (config_map,) = made(world, "ConfigMap")
     # As if it had died before the Job, whether it did or not.
@@ -195,7 +195,7 @@ def test_wherever_the_operator_is_killed_the_end_is_the_same(world: World, bot: 
     world.end_job(job["metadata"]["name"], audits(world, bot, job))
     operator.start()
     # Longer than the minute for which a Job that does not look as it was made is left unread.
-    eventually(lambda: evidence(world), "the first evidence", 120)
+    eventually(lambda: evidence(world), "the first evidence", 180)
     operator.kill()
     names = {one["metadata"]["name"] for one in evidence(world)}
     operator.start()
@@ -226,7 +226,7 @@ def test_another_ConfigMap_of_that_name_voids_the_audit(world: World, bot: str, 
     operator.start()
     # Longer than what keeps a webhook that changes every Job from being a race with it.
     uid = job["metadata"]["uid"]
-    eventually(lambda: uid not in {one["metadata"]["uid"] for one in made(world, "Job")}, "the Job goes", 100)
+    eventually(lambda: uid not in {one["metadata"]["uid"] for one in made(world, "Job")}, "the Job goes", 180)
     assert recorded(world) == []
     again = the_job(world)
     world.end_job(again["metadata"]["name"], audits(world, bot, again))
@@ -237,7 +237,7 @@ def test_sessions_of_another_bot_are_not_even_audited(world: World, bot: str, op
     runtime = run(world, bot)
     before = operator.metric("session_answers_total", result="ForeignReport")
     close(world, bot, runtime, 1, uid="11111111-1111-1111-1111-111111111111")
-    eventually(lambda: operator.metric("session_answers_total", result="ForeignReport") > before, "the answer came", 40)
+    eventually(lambda: operator.metric("session_answers_total", result="ForeignReport") > before, "the answer came", 90)
     operator.wait_until_calm()
     assert made(world, "Job") == [] and evidence(world) == []
 
@@ -247,13 +247,13 @@ def test_what_makes_evidence_goes_with_the_bot(world: World, bot: str) -> None:
     close(world, bot, runtime, 1)
     job = the_job(world)
     world.end_job(job["metadata"]["name"], audits(world, bot, job))
-    eventually(lambda: evidence(world), "evidence", 40)
+    eventually(lambda: evidence(world), "evidence", 90)
     world.api.patch(
         "TradingBot", bot, {"metadata": {"annotations": {"tradingbots.dev/skip-cancel-on-delete": ""}}}, world.namespace
     )
     world.api.delete("TradingBot", bot, world.namespace)
-    eventually(lambda: not evidence(world), "the evidence goes with its bot", 60)
-    eventually(lambda: not made(world, "Job") and not made(world, "ConfigMap"), "and so does the rest", 60)
+    eventually(lambda: not evidence(world), "the evidence goes with its bot", 120)
+    eventually(lambda: not made(world, "Job") and not made(world, "ConfigMap"), "and so does the rest", 120)
 
 
 # -------------------------------------------------------------------- grants
@@ -285,13 +285,13 @@ def promising(world: World, bot: str) -> str:
         jobs = [one for one in made(world, "Job") if one["metadata"]["labels"][PRODUCER] == "preflight"]
         return jobs[0] if jobs else None
 
-    job = eventually(preflight, "a preflight", 40)
+    job = eventually(preflight, "a preflight", 90)
     assert "tradingbots.dev/live" in job["spec"]["template"]["metadata"]["labels"]
     uid = world.get("TradingBot", bot)["metadata"]["uid"]
     world.end_job(
         job["metadata"]["name"], {"uid": uid, "account": "real", "checks": [{"name": "Keys", "passed": True}]}
     )
-    eventually(lambda: world.get("TradingBot", bot)["status"]["promotion"]["verdict"] == "GO", "GO", 40)
+    eventually(lambda: world.get("TradingBot", bot)["status"]["promotion"]["verdict"] == "GO", "GO", 90)
     return bot
 
 
@@ -345,7 +345,7 @@ async def look_with_old_eyes(kubeconfig: Path, world: World, bot: str, runtime: 
         turn.set()
         queue.add(key)
         work = asyncio.create_task(reconciler.work(turn))
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while queue.due or queue.working:  # noqa: ASYNC110 - the queue has no event for being idle
                 await asyncio.sleep(0.05)
         work.cancel()
@@ -359,7 +359,7 @@ def test_a_grant_is_given_only_on_what_the_api_server_holds(
 ) -> None:
     bot, runtime = promising, world.runtimes[-1]
     approval = approve(world, bot)
-    eventually(lambda: world.get("TradingBot", bot)["status"]["promotion"].get("approvals"), "the approval stands", 40)
+    eventually(lambda: world.get("TradingBot", bot)["status"]["promotion"].get("approvals"), "the approval stands", 90)
     operator.stop()
     world.api.patch("TradingBot", bot, {"spec": {"mode": "live"}}, world.namespace)
 
@@ -376,5 +376,5 @@ def test_a_grant_is_given_only_on_what_the_api_server_holds(
     assert [one["approver"] for one in grant["approvals"]] == [again]
     operator.start()
     template = lambda: world.child(bot)["spec"]["template"]["metadata"]  # noqa: E731 - read again and again
-    eventually(lambda: "tradingbots.dev/live" in template()["labels"], "the live StatefulSet", 40)
+    eventually(lambda: "tradingbots.dev/live" in template()["labels"], "the live StatefulSet", 90)
     assert template()["annotations"]["tradingbots.dev/account"] == "real"

@@ -243,11 +243,14 @@ def test_what_does_not_concern_a_gate_does_not_write_it(world: World, operator: 
     world.account()
     world.gate()
     world.bot("momentum", gateRef={"name": "standard"})
-    eventually(lambda: listed(world), "it is listed")
+    eventually(lambda: listed(world).get("momentum", {}).get("verdict") == "NO-GO", "it is listed with a verdict")
+    # All that the gate says of a new bot is said.
+    operator.wait_until_calm()
     version = world.get("PromotionGate", "standard")["metadata"]["resourceVersion"]
     world.bot("momentum", gateRef={"name": "standard"}, capital="20000")
+    seen = lambda: world.get("TradingBot", "momentum")["status"]["observedGeneration"]  # noqa: E731 - read again
+    eventually(lambda: seen() == 2, "the operator has seen the change")
     sweeps = operator.metric("sweeps_total")
     # The look at the gate that the bot's change brings about is due after one second.
     eventually(lambda: operator.metric("sweeps_total") >= sweeps + 3, "three sweeps have passed")
-    assert world.get("TradingBot", "momentum")["status"]["observedGeneration"] == 2
     assert world.get("PromotionGate", "standard")["metadata"]["resourceVersion"] == version

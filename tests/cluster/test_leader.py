@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,10 @@ from world import CHILDREN, World
 
 LEASE = "tradingbot-operator"
 SYSTEM = "tradingbot-system"
-FAILOVER_SECONDS = 20.0
+FAILOVER_SECONDS = 30.0
+"""The Lease's 12 s, a look each second, the children, and a machine that does other work."""
+ORDERLY_SECONDS = 10.0
+"""Sooner than a Lease runs out."""
 SILENT_WATCH_SECONDS = 15.0
 
 Start = Callable[..., OperatorProcess]
@@ -56,7 +60,7 @@ def deserted(api: ApiServer, namespace: str, start: Start) -> Iterator[World]:
 
 
 def leads(process: OperatorProcess) -> OperatorProcess:
-    eventually(lambda: process.is_leading, "it leads", 30)
+    eventually(lambda: process.is_leading, "it leads")
     return process
 
 
@@ -79,7 +83,8 @@ def test_a_standby_takes_over_from_a_leader_that_dies_and_from_one_that_stops(
     world = deserted
     first, second = leads(start("first")), start("second")
     assert first.readiness() == "ok"
-    assert second.readiness().startswith("ok: standby, tradingbot-operator_")
+    # It is ready before it has read who leads.
+    eventually(lambda: second.readiness().startswith("ok: standby, tradingbot-operator_"), "it stands by")
     world.wait_for_children(world.bot("before", symbols=["AAPL"]))
     first.wait_until_calm(sweeps=1)
     children = uids(world, "before")
@@ -97,7 +102,7 @@ def test_a_standby_takes_over_from_a_leader_that_dies_and_from_one_that_stops(
     stopped = time.monotonic()
     world.wait_for_children(world.bot("heir", symbols=["NVDA"]))
     print(f"the first write of the standby came {time.monotonic() - stopped:.1f} s after an orderly stop")
-    assert time.monotonic() - stopped < FAILOVER_SECONDS / 4
+    assert time.monotonic() - stopped < ORDERLY_SECONDS
     assert third.is_leading
     third.wait_until_calm(sweeps=1)
     assert uids(world, "before") == children
@@ -118,11 +123,13 @@ def test_a_leader_that_wakes_up_after_another_took_over_writes_nothing(
 
         # It stands still in the middle of its work: every worker has written, and waits for the answer.
         proxy.hold_answers()
-        bots = [world.bot(f"bot-{number}", symbols=[f"SYM{number}"]) for number in range(12)]
+        with ThreadPoolExecutor(12) as together:
+            # Within the five seconds after which it would wait for its first answer no more.
+            bots = list(together.map(lambda n: world.bot(f"bot-{n}", symbols=[f"SYM{n}"]), range(12)))
         eventually(lambda: proxy.held >= 8, "every worker waits for an answer")
         sleeper.pause()
         proxy.let_answers_go()
-        eventually(lambda: successor.is_leading, "the other replica leads", FAILOVER_SECONDS)
+        eventually(lambda: successor.is_leading, "the other replica leads")
         for bot in bots:
             world.wait_for_children(bot)
         successor.wait_until_calm(sweeps=1)
@@ -161,12 +168,12 @@ def test_a_watch_that_is_silently_dead_is_noticed_without_a_sweep(
         muted = time.monotonic()
         deserted.bot("unheard", symbols=["MSFT"])
         api.delete("ConfigMap", "before-bot", deserted.namespace)
-        eventually(lambda: deserted.child("unheard"), "the bot's StatefulSet", SILENT_WATCH_SECONDS + 10)
-        eventually(lambda: deserted.child("before", "ConfigMap"), "a new ConfigMap", SILENT_WATCH_SECONDS)
+        eventually(lambda: deserted.child("unheard"), "the bot's StatefulSet")
+        eventually(lambda: deserted.child("before", "ConfigMap"), "a new ConfigMap")
         seconds = time.monotonic() - muted
         print(f"silent watches were noticed, and children made, after {seconds:.1f} s")
-        # The children themselves take a moment.
-        assert seconds < SILENT_WATCH_SECONDS + 5
+        # The children themselves take a moment; a second limit would be too long, and a sweep is far away.
+        assert seconds < 2 * SILENT_WATCH_SECONDS
 
 
 def test_the_operator_may_keep_no_other_lease(api: ApiServer) -> None:

@@ -195,7 +195,7 @@ def candidate(world: World) -> str:
 def test_before_its_time_nothing_can_be_approved_and_the_gate_says_why(
     plugin: Plugin, world: World, candidate: str
 ) -> None:
-    eventually(lambda: promotion(world, candidate).get("verdict") == "NO-GO", "it is judged", 40)
+    eventually(lambda: promotion(world, candidate).get("verdict") == "NO-GO", "it is judged", 90)
     approver = person(world, "tradingbots-approver")
     refused = plugin(approver, "approve", candidate, "--reason", "now", "--yes")
     assert refused.code == 1
@@ -244,7 +244,7 @@ def test_who_may_approve_does_and_sees_that_it_counts(plugin: Plugin, world: Wor
     world.api.patch("TradingBot", candidate, LIVE_ASKED, world.namespace)
     live = plugin("second", "approve", candidate, "--reason", "looked at each", "--yes")
     assert live.code == 0, live
-    eventually(lambda: world.get("TradingBot", candidate)["status"].get("grant"), "it is granted", 40)
+    eventually(lambda: world.get("TradingBot", candidate)["status"].get("grant"), "it is granted", 90)
     assert "It is live." in plugin(viewer, "gate", candidate).out
     assert "is live already" in plugin("second", "approve", candidate, "--reason", "more", "--yes").err
 
@@ -256,7 +256,7 @@ def confirms(world: World, bot: str, runtime: FakeRuntime, *, positions: int) ->
     """The bot does what a kill asks, as soon as its annotation is there."""
 
     def act() -> None:
-        eventually(lambda: KILL in world.get("TradingBot", bot)["metadata"].get("annotations", {}), "the kill", 40)
+        eventually(lambda: KILL in world.get("TradingBot", bot)["metadata"].get("annotations", {}), "the kill", 90)
         assert runtime.report is not None
         kill: Json = {"reason": "fat finger", "observedAt": "2026-01-01T00:00:02Z", "openOrders": 1}
         runtime.report |= {"tradingState": "Halted", "kill": kill}
@@ -374,7 +374,7 @@ def test_who_may_release_a_kill_does_and_who_may_not_changes_nothing_for_good(
     runtime = world.runtimes[0]
 
     def returns() -> None:
-        eventually(lambda: world.api.list("Approval", world.namespace), "the approval", 40)
+        eventually(lambda: world.api.list("Approval", world.namespace), "the approval", 90)
         assert runtime.report is not None
         runtime.report = {key: value for key, value in runtime.report.items() if key != "kill"}
         runtime.report |= {"tradingState": "Active"}
@@ -402,7 +402,7 @@ def test_a_report_holds_objects_and_events_and_no_secret(
     world.api.create(secret, world.namespace)
     hook = {"minSeverity": "error", "webhook": {"url": "https://hooks.example/services/T0/s3cr3tpath"}}
     world.api.patch("TradingBot", bot, {"spec": {"notices": hook}}, world.namespace)
-    eventually(lambda: "s3cr3tpath" in str(world.child(bot, "ConfigMap")["data"]), "the bot is told", 40)
+    eventually(lambda: "s3cr3tpath" in str(world.child(bot, "ConfigMap")["data"]), "the bot is told", 90)
     file = tmp_path / "report.tar.gz"
     made = plugin(person(world, "admin"), "report", bot, "--file", str(file))
     assert made.code == 0, made

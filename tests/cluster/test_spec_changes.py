@@ -125,7 +125,7 @@ def bind(world: World, storage_class: str | None) -> None:
     }
     world.api.create(volume)
     eventually(
-        lambda: world.get("PersistentVolumeClaim", CLAIM).get("status", {}).get("phase") == "Bound", "it is bound", 30
+        lambda: world.get("PersistentVolumeClaim", CLAIM).get("status", {}).get("phase") == "Bound", "it is bound", 60
     )
 
 
@@ -164,7 +164,9 @@ def test_a_volume_that_cannot_grow_is_a_condition_and_blocks_nothing(world: Worl
     condition = world.wait_for_condition(bot, "StorageGrown", "False", "ResizeRefused")
     assert "allowVolumeExpansion" in condition["message"]
     eventually(lambda: template(world, bot)["spec"]["containers"][0]["image"] == "mine:3", "the new image")
-    events = world.api.list("Event", world.namespace, fieldSelector="reason=ResizeRefused")
+    # Told after the condition that it is about.
+    found = lambda: world.api.list("Event", world.namespace, fieldSelector="reason=ResizeRefused")  # noqa: E731
+    events = eventually(found, "an event tells it")
     assert [event["type"] for event in events] == ["Warning"]
 
 

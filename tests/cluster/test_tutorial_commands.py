@@ -123,7 +123,7 @@ def test_every_block_from_the_first_account_to_the_release_prints_what_is_shown(
 
 
 def begins(world: World) -> None:
-    eventually(lambda: world.api.exists("TradingBot", BOT, world.namespace), "the bot is there", 60)
+    eventually(lambda: world.api.exists("TradingBot", BOT, world.namespace), "the bot is there", 180)
     world.wait_for_children(BOT)
     run(world, BOT)
 
@@ -142,7 +142,7 @@ def job_of(world: World, kind: str) -> Json:
     def of_kind() -> list[Json]:
         return [job for job in made(world, "Job") if job["metadata"]["labels"]["tradingbots.dev/producer"] == kind]
 
-    return eventually(of_kind, f"there is a Job: {kind}", 60)[0]
+    return eventually(of_kind, f"there is a Job: {kind}", 180)[0]
 
 
 def restarted(world: World, runtime: FakeRuntime, *, live: bool, **report: object) -> None:
@@ -153,21 +153,21 @@ def restarted(world: World, runtime: FakeRuntime, *, live: bool, **report: objec
         labels, is_new = pod["metadata"]["labels"], "podIP" not in pod.get("status", {})
         return is_new and ("tradingbots.dev/live" in labels) is live
 
-    eventually(is_there, f"a {'live' if live else 'paper'} pod", 90)
+    eventually(is_there, f"a {'live' if live else 'paper'} pod", 180)
     assert runtime.report is not None
     runtime.report = {**runtime.report, "mode": "live" if live else "paper", **report}
     world.run_again(BOT, runtime)
 
 
 def goes_live(world: World, runtime: FakeRuntime) -> None:
-    status = eventually(lambda: (s := world.get("TradingBot", BOT)["status"]).get("grant") and s, "the grant", 90)
+    status = eventually(lambda: (s := world.get("TradingBot", BOT)["status"]).get("grant") and s, "the grant", 180)
     grant = {"subjectDigest": status["grant"]["subjectDigest"], "epoch": status["grant"]["epoch"]}
     restarted(world, runtime, live=True, grant=grant)
 
 
 def is_flat(world: World, runtime: FakeRuntime) -> None:
     """The bot sees the annotation and does what onKill asks."""
-    eventually(lambda: KILL in world.get("TradingBot", BOT)["metadata"].get("annotations", {}), "the kill", 60)
+    eventually(lambda: KILL in world.get("TradingBot", BOT)["metadata"].get("annotations", {}), "the kill", 180)
     assert runtime.report is not None
     kill: Json = {"reason": "the tutorial is nearly over", "observedAt": "2026-01-01T00:00:02Z", "openOrders": 1}
     runtime.report |= {"tradingState": "Halted", "ready": False, "kill": kill}
@@ -183,7 +183,7 @@ def goes_back(world: World, runtime: FakeRuntime) -> None:
 
 def returns(world: World, runtime: FakeRuntime) -> None:
     """Released, it starts anew."""
-    eventually(lambda: len(world.api.list("Approval", world.namespace)) == 2, "Rita's word", 60)
+    eventually(lambda: len(world.api.list("Approval", world.namespace)) == 2, "Rita's word", 180)
     assert runtime.report is not None
     report = {key: value for key, value in runtime.report.items() if key not in ("kill", "grant")}
     runtime.report = report | {"tradingState": "Active", "ready": True}

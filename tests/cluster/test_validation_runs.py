@@ -69,7 +69,7 @@ def a_bot(world: World, broker: str, **spec: Any) -> str:
     world.run(bot)
     running = {"ready": True, "state": {"running": {"startedAt": "2026-01-01T00:00:00Z"}}}
     world.set_container(bot, phase="Running", imageID=IMAGE, **running)
-    eventually(lambda: subject(world)["image"].endswith(IMAGE[-64:]), "the subject names the image", 40)
+    eventually(lambda: subject(world)["image"].endswith(IMAGE[-64:]), "the subject names the image", 90)
     return bot
 
 
@@ -93,7 +93,7 @@ def jobs(world: World) -> list[Json]:
 
 
 def the_job(world: World) -> Json:
-    (job,) = eventually(lambda: jobs(world), "there is a Job", 40)
+    (job,) = eventually(lambda: jobs(world), "there is a Job", 90)
     return job
 
 
@@ -131,7 +131,7 @@ def over(world: World, name: str = "first") -> Json:
         run = world.get("ValidationRun", name)
         return run if run.get("status", {}).get("completedAt") else None
 
-    found = eventually(look, "the run is over", 60)
+    found = eventually(look, "the run is over", 120)
     assert found is not None
     return found
 
@@ -156,7 +156,7 @@ def test_a_real_validation_becomes_evidence_and_the_gate_reads_it(world: World, 
     assert one["spec"]["subjectDigest"] == run["status"]["subjectDigest"] == status["subjectDigest"]
     assert run["status"]["evidence"] == one["metadata"]["name"]
     assert one["metadata"]["ownerReferences"][0]["kind"] == "TradingBot"
-    found = eventually(lambda: (it := checks(world))["ValidationArtifacts"]["state"] == "Pass" and it, "it counts", 30)
+    found = eventually(lambda: (it := checks(world))["ValidationArtifacts"]["state"] == "Pass" and it, "it counts", 60)
     assert {check["state"] for check in found.values()} <= {"Pass", "Fail"}
     assert (found["BacktestSharpe"]["state"] == "Pass") == (said.sharpe >= 1)
     assert all(check["evidenceRefs"] == [one["metadata"]["name"]] for check in found.values())
@@ -184,14 +184,14 @@ def test_a_strategy_that_knows_the_future_fails_every_check(world: World, broker
     assert float(one["spec"]["validation"]["sharpe"]) > 1
     complete = next(entry for entry in run["status"]["conditions"] if entry["type"] == "Complete")
     assert (complete["status"], complete["reason"]) == ("True", "NotPassed")
-    found = eventually(lambda: (it := checks(world))["BacktestSharpe"]["state"] == "Fail" and it, "it fails", 30)
+    found = eventually(lambda: (it := checks(world))["BacktestSharpe"]["state"] == "Fail" and it, "it fails", 60)
     assert {(check["state"], check["observed"]) for check in found.values()} == {("Fail", "look-ahead")}
     assert world.get("TradingBot", "momentum")["status"]["promotion"]["verdict"] == "NO-GO"
 
 
 def test_without_a_claim_the_files_are_not_called_kept(world: World, bot: str, tmp_path: Path) -> None:
     run_to_its_end(world, tmp_path)
-    eventually(lambda: checks(world)["ValidationArtifacts"]["state"] == "Fail", "the artifacts are not kept", 30)
+    eventually(lambda: checks(world)["ValidationArtifacts"]["state"] == "Fail", "the artifacts are not kept", 60)
     assert "claimName" in checks(world)["ValidationArtifacts"]["message"]
 
 
@@ -212,9 +212,9 @@ def test_what_the_command_refuses_is_in_the_status(world: World, broker: str, tm
 
 def test_a_change_of_the_subject_voids_what_runs_and_what_was_found(world: World, bot: str, tmp_path: Path) -> None:
     run_to_its_end(world, tmp_path)
-    eventually(lambda: checks(world)["BacktestSharpe"]["state"] != "Unknown", "it counts", 30)
+    eventually(lambda: checks(world)["BacktestSharpe"]["state"] != "Unknown", "it counts", 60)
     world.api.create(a_run(world, "second"), world.namespace)
-    running = eventually(lambda: next((j for j in jobs(world) if "second" in config_of(world, j)), None), "a Job", 40)
+    running = eventually(lambda: next((j for j in jobs(world) if "second" in config_of(world, j)), None), "a Job", 90)
     eventually(lambda: world.get("ValidationRun", "second")["status"]["subjectDigest"], "it is bound to the subject")
     strategy = {"strategy": {"name": "momentum", "parameters": {"lookback": 21}}}
     world.api.patch("TradingBot", bot, {"spec": strategy}, world.namespace)
@@ -222,8 +222,8 @@ def test_a_change_of_the_subject_voids_what_runs_and_what_was_found(world: World
     failed = next(entry for entry in second["status"]["conditions"] if entry["type"] == "Failed")
     assert (failed["status"], failed["reason"]) == ("True", "SubjectChanged")
     uid = running["metadata"]["uid"]
-    eventually(lambda: uid not in {job["metadata"]["uid"] for job in jobs(world)}, "its Job goes", 40)
-    found = eventually(lambda: (it := checks(world))["BacktestSharpe"]["state"] == "Unknown" and it, "it is void", 30)
+    eventually(lambda: uid not in {job["metadata"]["uid"] for job in jobs(world)}, "its Job goes", 90)
+    found = eventually(lambda: (it := checks(world))["BacktestSharpe"]["state"] == "Unknown" and it, "it is void", 60)
     assert {check["state"] for check in found.values()} == {"Unknown"}
     assert len(evidence(world)) == 1
 
@@ -237,7 +237,7 @@ def test_a_deleted_run_takes_its_job_and_leaves_its_evidence(world: World, bot: 
     run_to_its_end(world, tmp_path)
     assert jobs(world)
     world.api.delete("ValidationRun", "first", world.namespace)
-    eventually(lambda: not jobs(world), "its Job goes", 40)
+    eventually(lambda: not jobs(world), "its Job goes", 90)
     assert len(evidence(world)) == 1
 
 
@@ -284,8 +284,8 @@ def test_authors_make_runs_and_nobody_changes_them_or_says_how_they_went(world: 
     bind(world.api, namespace, "edit", "ann")
     bind(world.api, namespace, "view", "vic")
     with world.api.as_user("ann") as author, world.api.as_user("vic") as viewer:
-        eventually(lambda: author.create(a_run(world), namespace), "an author may make one", 30)
-        eventually(lambda: viewer.get("ValidationRun", "first", namespace), "a viewer may look", 30)
+        eventually(lambda: author.create(a_run(world), namespace), "an author may make one", 60)
+        eventually(lambda: viewer.get("ValidationRun", "first", namespace), "a viewer may look", 60)
         with pytest.raises(Refused, match="cannot create"):
             viewer.create(a_run(world, "second"), namespace)
         passed = {"status": {"completedAt": "2026-01-01T00:00:00Z", "evidence": "mine"}}

@@ -3,7 +3,7 @@
 import itertools
 import json
 import threading
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -23,7 +23,6 @@ class FakeRuntime:
     def __init__(self, report: Json) -> None:
         self.report: Json | None = report
         self.sessions: Json = {"sessions": []}
-        self.address = "127.77.{}.{}".format(*divmod(next(_hosts), 250))
         runtime = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -39,12 +38,21 @@ class FakeRuntime:
             def log_message(self, *_: Any) -> None:
                 return
 
-        self._server = ThreadingHTTPServer((self.address, REPORT_PORT), Handler)
+        self._server = _on_an_address_of_its_own(Handler)
+        self.address = str(self._server.server_address[0])
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 
     def close(self) -> None:
         self._server.shutdown()
         self._server.server_close()
+
+
+def _on_an_address_of_its_own(handler: type[BaseHTTPRequestHandler]) -> ThreadingHTTPServer:
+    for host in itertools.islice(_hosts, 100):
+        # Where these tests run twice on one machine, the other run has taken some of the addresses.
+        with suppress(OSError):
+            return ThreadingHTTPServer(("127.77.{}.{}".format(*divmod(host, 250)), REPORT_PORT), handler)
+    raise AssertionError("no address of 127.77.0.0/16 is free")
 
 
 class World:
@@ -151,7 +159,7 @@ class World:
         return next((entry for entry in conditions if entry["type"] == kind), {})
 
     def wait_for_condition(
-        self, name: str, kind: str, status: str, reason: str = "", *, of: str = "TradingBot", seconds: float = 20
+        self, name: str, kind: str, status: str, reason: str = "", *, of: str = "TradingBot", seconds: float = 60
     ) -> Json:
         def look() -> Json | None:
             found = self.condition(name, kind, of)
@@ -203,7 +211,9 @@ class World:
 
     def end_job(self, job: str, message: Json | str, *, exit_code: int = 0, image: str = "") -> Json:
         """The pod that the Job controller made for a Job has run this image, and left these last words."""
-        selector = f"batch.kubernetes.io/job-name={job}"
+        # By its uid: the pod of a former Job of this name may still be going away.
+        uid = eventually(lambda: self.get("Job", job), f"there is a Job {job}")["metadata"]["uid"]
+        selector = f"batch.kubernetes.io/controller-uid={uid}"
         (pod,) = eventually(lambda: self.api.list("Pod", self.namespace, labelSelector=selector), f"{job} has a pod")
         said = message if isinstance(message, str) else json.dumps(message)
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

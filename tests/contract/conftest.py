@@ -33,7 +33,7 @@ with warnings.catch_warnings():
 PAPER = ("PKDEMOPAPER", "demo-paper-secret")
 LIVE = ("AKDEMOLIVE", "demo-live-secret")
 MONDAY_NOON = datetime(2026, 3, 2, 17, 0, tzinfo=UTC)
-DEADLINE_SECONDS = 20.0
+DEADLINE_SECONDS = 60.0
 
 
 @dataclass(frozen=True)

@@ -86,13 +86,13 @@ def test_a_hang_ends_with_a_reset(http_venue: Venue, session: requests.Session) 
 
 
 def test_latency_is_waited_for_while_others_are_answered_at_once(http_venue: Venue, session: requests.Session) -> None:
-    fault(http_venue, "latency", seconds=0.4, match=ORDERS)
+    fault(http_venue, "latency", seconds=1.5, match=ORDERS)
     began = time.monotonic()
     assert order(http_venue, session, "a").status_code == 200
-    assert time.monotonic() - began >= 0.4
+    assert time.monotonic() - began >= 1.5
     began = time.monotonic()
     assert session.get(f"{http_venue.url}/v2/account", timeout=DEADLINE_SECONDS).status_code == 200
-    assert time.monotonic() - began < 0.4
+    assert time.monotonic() - began < 1.5
 
 
 def test_slow_bytes_trickle(http_venue: Venue) -> None:

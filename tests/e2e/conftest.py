@@ -26,13 +26,13 @@ def cluster() -> Cluster:
     kubeconfig = os.environ.get("KUBECONFIG") or _embedded_kubeconfig()
     kubectl = os.environ.get("KUBECTL") or _kubectl()
     cluster = Cluster(kubectl, Path(kubeconfig))
-    eventually(lambda: cluster.run("get", "--raw", "/readyz"), "the API server answers", 30)
+    eventually(lambda: cluster.run("get", "--raw", "/readyz"), "the API server answers")
     cluster.run("apply", "--server-side", "--force-conflicts", "-k", str(ROOT / "manifests/overlays/demo"))
     cluster.run("-n", OPERATOR_NAMESPACE, "scale", "deployment/tradingbot-operator", "--replicas=1")
     # The image has the same name whatever is in it: a cluster that is still there would go on with the old one.
     cluster.run("-n", OPERATOR_NAMESPACE, "rollout", "restart", "deployment/tradingbot-operator")
-    rollout = ("-n", OPERATOR_NAMESPACE, "rollout", "status", "deployment/tradingbot-operator", "--timeout=120s")
-    cluster.run(*rollout, timeout_seconds=130)
+    rollout = ("-n", OPERATOR_NAMESPACE, "rollout", "status", "deployment/tradingbot-operator", "--timeout=300s")
+    cluster.run(*rollout, timeout_seconds=310)
     return cluster
 
 
@@ -60,8 +60,8 @@ def _a_lab(cluster: Cluster, accounts: Mapping[str, str], *pace: str) -> Iterato
         cluster.apply(_simulator(namespace, accounts, pace))
         for account, kind in accounts.items():
             _account(lab, account, kind)
-        rollout = ("-n", namespace, "rollout", "status", "deployment/simulator", "--timeout=90s")
-        cluster.run(*rollout, timeout_seconds=100)
+        rollout = ("-n", namespace, "rollout", "status", "deployment/simulator", "--timeout=300s")
+        cluster.run(*rollout, timeout_seconds=310)
         yield lab
     finally:
         # Volumes that tests kept on purpose go with their namespace.

@@ -26,14 +26,14 @@ class NotYet(AssertionError):
     """What was waited for did not come before the deadline."""
 
 
-def eventually(look: Callable[[], T | None], what: str, timeout_seconds: float = 60) -> T:
+def eventually(look: Callable[[], T | None], what: str, timeout_seconds: float = 180) -> T:
     """The first truthy answer of `look`; fails with the last answer when the deadline passes."""
     deadline = time.monotonic() + timeout_seconds
     last: object = None
     while True:
         try:
             last = look()
-        except (subprocess.CalledProcessError, LookupError) as error:
+        except (subprocess.SubprocessError, LookupError, TypeError) as error:  # TypeError: of what is null as yet
             last = getattr(error, "stderr", None) or error
         else:
             if last:
@@ -50,7 +50,7 @@ class Cluster:
     kubectl: str
     kubeconfig: Path
 
-    def run(self, *args: str, document: str | None = None, timeout_seconds: float = 60) -> str:
+    def run(self, *args: str, document: str | None = None, timeout_seconds: float = 240) -> str:
         """Output of `kubectl ARGS`, with `document` as its standard input."""
         done = subprocess.run(
             [self.kubectl, "--kubeconfig", str(self.kubeconfig), *args],
@@ -146,7 +146,7 @@ class Lab:
         return found[0] if found else {}
 
     def wait_for_condition(
-        self, bot: str, kind: str, status: str, reason: str = "", timeout_seconds: float = 90
+        self, bot: str, kind: str, status: str, reason: str = "", timeout_seconds: float = 240
     ) -> Json:
         def look() -> Json | None:
             condition = self.condition(bot, kind)

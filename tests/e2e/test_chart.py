@@ -15,8 +15,8 @@ _HERE = "image.tag=dev,runtimeImage.tag=dev,operator.reportPollSeconds=3"
 
 
 def _rolled_out(cluster: Cluster) -> None:
-    rollout = ("-n", OPERATOR_NAMESPACE, "rollout", "status", _DEPLOYMENT, "--timeout=120s")
-    cluster.run(*rollout, timeout_seconds=130)
+    rollout = ("-n", OPERATOR_NAMESPACE, "rollout", "status", _DEPLOYMENT, "--timeout=300s")
+    cluster.run(*rollout, timeout_seconds=310)
 
 
 @pytest.fixture
@@ -36,13 +36,13 @@ def _helm(cluster: Cluster, *arguments: str) -> str:
 def test_a_bot_trades_on_through_the_life_of_a_release(release: Cluster, lab: Lab) -> None:
     account = lab.account()
     bot = lab.bot("steady", account, timeframe="1Min", risk={"maxOrdersPerMinute": 200})
-    eventually(lambda: lab.filled(account), "a filled order", 150)
+    eventually(lambda: lab.filled(account), "a filled order", 300)
     pod = lab.get("pod", lab.pod(bot))["metadata"]["uid"]
     started = lab.report(bot)["startedAt"]
 
     def trades_on(after: str) -> None:
         sent = len(lab.requests(account))
-        eventually(lambda: len(lab.requests(account)) > sent, f"another order after {after}", 180)
+        eventually(lambda: len(lab.requests(account)) > sent, f"another order after {after}", 300)
         assert lab.get("pod", lab.pod(bot))["metadata"]["uid"] == pod
         assert lab.report(bot)["startedAt"] == started
 

@@ -27,7 +27,7 @@ def test_a_missing_secret(lab: Lab) -> None:
         },
     )
     bot = lab.bot("no-secret", "keyless")
-    condition = lab.wait_for_condition(bot, "Ready", "False", "SecretNotFound", timeout_seconds=120)
+    condition = lab.wait_for_condition(bot, "Ready", "False", "SecretNotFound", timeout_seconds=300)
     assert "no-such-secret" in condition["message"]
     assert "no-such-secret" in _describe(lab, bot)
 
@@ -35,23 +35,23 @@ def test_a_missing_secret(lab: Lab) -> None:
 def test_a_bad_strategy_parameter_and_its_repair(lab: Lab) -> None:
     account = lab.account()
     bot = lab.bot("typo", account, strategy={"name": "momentum", "parameters": {"lookback": 1}})
-    condition = lab.wait_for_condition(bot, "Ready", "False", "InvalidStrategyParameters", timeout_seconds=120)
+    condition = lab.wait_for_condition(bot, "Ready", "False", "InvalidStrategyParameters", timeout_seconds=300)
     assert "spec.strategy.parameters.lookback" in condition["message"]
     assert "spec.strategy.parameters.lookback" in _describe(lab, bot)
     lab.bot(bot, account, strategy={"name": "momentum", "parameters": {"lookback": 5}})
-    lab.wait_for_condition(bot, "Ready", "True", timeout_seconds=150)
+    lab.wait_for_condition(bot, "Ready", "True", timeout_seconds=300)
 
 
 def test_an_image_that_cannot_be_pulled(lab: Lab) -> None:
     bot = lab.bot("no-image", lab.account(), image="localhost/no-such-image:1", imagePullPolicy="Never")
-    condition = lab.wait_for_condition(bot, "Ready", "False", "ImagePullFailed", timeout_seconds=120)
+    condition = lab.wait_for_condition(bot, "Ready", "False", "ImagePullFailed", timeout_seconds=300)
     assert "localhost/no-such-image:1" in condition["message"]
 
 
 def test_two_bots_that_want_one_symbol(lab: Lab) -> None:
     account = lab.account()
     elder = lab.bot("elder", account, symbols=["AAPL", "MSFT"])
-    eventually(lambda: lab.exists("statefulset", f"{elder}-bot"), "the elder has its StatefulSet", 60)
+    eventually(lambda: lab.exists("statefulset", f"{elder}-bot"), "the elder has its StatefulSet")
     eventually(
         lambda: lab.age_seconds(elder) >= 1, "the API server's clock, which counts seconds, tells them apart", 10
     )
@@ -62,4 +62,4 @@ def test_two_bots_that_want_one_symbol(lab: Lab) -> None:
     lab.wait_for_condition(elder, "SymbolConflict", "False")
     lab.kubectl("delete", "bot", elder)
     lab.wait_for_condition(younger, "SymbolConflict", "False")
-    lab.wait_for_condition(younger, "Ready", "True", timeout_seconds=150)
+    lab.wait_for_condition(younger, "Ready", "True", timeout_seconds=300)

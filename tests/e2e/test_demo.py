@@ -23,10 +23,10 @@ def _demo() -> str:
 
 def test_the_demo_goes_from_paper_to_an_approved_promotion_to_a_kill_and_can_be_run_again(cluster: Cluster) -> None:
     # A former demo's bot is killed, and stays so.
-    cluster.run("delete", "namespace", "demo", "--ignore-not-found", "--timeout=150s", timeout_seconds=160)
+    cluster.run("delete", "namespace", "demo", "--ignore-not-found", "--timeout=300s", timeout_seconds=310)
     screen = _demo()
     assert re.search(r"^Gate demo: (GO|REVIEW), score ", screen, re.MULTILINE)
-    assert re.search(r"^BrokerAudit +Blocking +Pass +3[0-9] match", screen, re.MULTILINE)
+    assert re.search(r"^BrokerAudit +Blocking +Pass +([3-9][0-9]|[0-9]{3,}) match", screen, re.MULTILINE)
     assert "the bot stays on paper: GO, 0 of 1 approvals" in screen
     assert "approver: alice" in screen
     assert re.search(r"^momentum +live +live +Active +True ", screen, re.MULTILINE)

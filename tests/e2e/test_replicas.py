@@ -8,16 +8,16 @@ import pytest
 from e2e.lab import OPERATOR_NAMESPACE, Cluster, Lab, eventually, processes_of_pod, signal_process
 
 _DEPLOYMENT = "deployment/tradingbot-operator"
-_TAKEN_OVER_WITHIN_SECONDS = 40
-"""The Lease's 15 s, the kubelet's start of a container beside it, and a machine that does other work."""
+_TAKEN_OVER_WITHIN_SECONDS = 90
+"""The Lease's 12 s, the kubelet's start of a container beside it, and a machine that does other work."""
 
 
 @pytest.fixture
 def two(cluster: Cluster) -> Iterator[Cluster]:
     def scale(replicas: int) -> None:
         cluster.run("-n", OPERATOR_NAMESPACE, "scale", _DEPLOYMENT, f"--replicas={replicas}")
-        rollout = ("-n", OPERATOR_NAMESPACE, "rollout", "status", _DEPLOYMENT, "--timeout=90s")
-        cluster.run(*rollout, timeout_seconds=100)
+        rollout = ("-n", OPERATOR_NAMESPACE, "rollout", "status", _DEPLOYMENT, "--timeout=300s")
+        cluster.run(*rollout, timeout_seconds=310)
 
     scale(2)
     try:
@@ -37,7 +37,7 @@ def _pods(cluster: Cluster) -> dict[str, str]:
 
 
 def test_where_the_leader_dies_the_other_one_goes_on(two: Cluster, lab: Lab) -> None:
-    first = eventually(lambda: _holder(two), "a leader", 60)
+    first = eventually(lambda: _holder(two), "a leader")
     uid = next(uid for name, uid in _pods(two).items() if name in first)
     for pid, command in processes_of_pod(uid):
         if "tradingbot-operator run" in command:
@@ -47,4 +47,4 @@ def test_where_the_leader_dies_the_other_one_goes_on(two: Cluster, lab: Lab) -> 
         lambda: lab.exists("statefulset", f"{bot}-bot"), "the other replica made its pod", _TAKEN_OVER_WITHIN_SECONDS
     )
     assert _holder(two) not in ("", first)
-    eventually(lambda: lab.status(bot).get("observedGeneration"), "and tells of it", 30)
+    eventually(lambda: lab.status(bot).get("observedGeneration"), "and tells of it")

@@ -30,12 +30,12 @@ def _assert_nothing_was_sent_twice(lab: Lab, account: str) -> None:
 def test_a_deleted_pod_comes_back_with_the_same_orders(lab: Lab) -> None:
     account = lab.account()
     bot = lab.bot("phoenix", account)
-    eventually(lambda: lab.filled(account), "a filled order", 150)
+    eventually(lambda: lab.filled(account), "a filled order", 300)
     before = {order["client_order_id"] for order in lab.orders(account)}
     started = lab.report(bot)["startedAt"]
     lab.kubectl("delete", "pod", lab.pod(bot))
-    eventually(lambda: (r := lab.report(bot))["ready"] and r["startedAt"] > started, "the bot is ready again", 90)
-    eventually(lambda: _books_agree(lab, bot, account), "the books agree", 60)
+    eventually(lambda: (r := lab.report(bot))["ready"] and r["startedAt"] > started, "the bot is ready again", 300)
+    eventually(lambda: _books_agree(lab, bot, account), "the books agree")
     assert before <= {order["client_order_id"] for order in lab.orders(account)}
     _assert_nothing_was_sent_twice(lab, account)
     lab.wait_for_condition(bot, "Reconciled", "True")
@@ -46,15 +46,15 @@ def test_kill_minus_nine_again_and_again_in_mid_session(lab: Lab) -> None:
     bot = lab.bot("survivor", account, timeframe="1Min", risk={"maxOrdersPerMinute": 200})
     for _ in range(3):
         sent = len(lab.requests(account))
-        eventually(lambda sent=sent: len(lab.requests(account)) > sent, "another order", 180)
+        eventually(lambda sent=sent: len(lab.requests(account)) > sent, "another order", 300)
         started = lab.report(bot)["startedAt"]
         signal_runtime(lab, bot, signal.SIGKILL)
         eventually(
             lambda started=started: (r := lab.report(bot))["ready"] and r["startedAt"] > started,
             "the bot is ready again",
-            180,
+            300,
         )
-    eventually(lambda: _books_agree(lab, bot, account), "the books agree", 60)
+    eventually(lambda: _books_agree(lab, bot, account), "the books agree")
     _assert_nothing_was_sent_twice(lab, account)
     restarts = lab.get("pod", lab.pod(bot))["status"]["containerStatuses"][0]["restartCount"]
     assert restarts == 3

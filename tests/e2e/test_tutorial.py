@@ -37,8 +37,8 @@ def clone(tmp_path: Path) -> Iterator[Path]:
 @pytest.fixture
 def shell(clone: Path, tmp_path: Path, cluster: Cluster) -> Iterator[Shell]:
     """In the clone; on a cluster where nobody has done the tutorial, nor does while this does."""
-    gone = ("delete", "namespace", NAMESPACE, "demo", "--ignore-not-found", "--timeout=150s")
-    cluster.run(*gone, timeout_seconds=160)
+    gone = ("delete", "namespace", NAMESPACE, "demo", "--ignore-not-found", "--timeout=300s")
+    cluster.run(*gone, timeout_seconds=310)
     notes = tmp_path / "notes"
     notes.mkdir()
     own = os.environ.get("CLUSTER") == "existing"

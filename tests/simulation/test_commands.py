@@ -53,7 +53,7 @@ def command(directory: Path, *words: str) -> subprocess.CompletedProcess[str]:
         env=environment,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         check=False,
     )
 
@@ -82,11 +82,11 @@ def test_a_dead_bot_is_flattened_and_what_it_reported_is_audited(tmp_path: Path,
             until(lambda: positions(simulator))
             sessions = page(port, "/sessions")
             running.send_signal(signal.SIGTERM)
-            assert running.wait(timeout=20) == 0
+            assert running.wait(timeout=60) == 0
     finally:
         os.chdir(here)
 
-    flattened = command(tmp_path, "flatten", "--config", "bot.yaml", "--positions", "--timeout", "60")
+    flattened = command(tmp_path, "flatten", "--config", "bot.yaml", "--positions", "--timeout", "180")
     assert flattened.returncode == 0, flattened.stderr
     report = FlattenReport.model_validate_json((tmp_path / "termination-log").read_text())
     assert report.confirmed and report.flat_at and report.open_orders == report.open_positions == 0

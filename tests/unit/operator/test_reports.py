@@ -71,7 +71,7 @@ async def polling(
 
 
 async def until(look: Callable[[], Any]) -> Any:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not (seen := look()):  # noqa: ASYNC110 - anything may be looked at
             await asyncio.sleep(0.01)
     return seen

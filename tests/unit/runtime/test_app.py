@@ -54,7 +54,7 @@ from tradingbot_runtime.state import Database, StateUnwritable
 from tradingbot_runtime.strategies.momentum import Momentum
 from tradingbot_runtime.strategies.registry import load
 
-DEADLINE_SECONDS = 10.0
+DEADLINE_SECONDS = 60.0
 RISING: dict[str, list[float]] = {"AAPL": [100, 101, 103], "MSFT": [300, 299, 298]}
 
 
@@ -249,7 +249,7 @@ async def test_it_gets_ready_trades_and_ends_when_asked(tmp_path: Path) -> None:
         await bench.until(lambda: bench.broker.taken)
         await bench.until(lambda: bench.app.report().ready)
         assert bench.app.report().trading_state is TradingState.ACTIVE
-        assert bench.app.heartbeat_age_seconds() < DEADLINE_SECONDS
+        assert bench.app.heartbeat_age_seconds() < 10
     books = reopened(tmp_path)
     assert [order.state for order in books.orders] == [OrderState.NEW]
 

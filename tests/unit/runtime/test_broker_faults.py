@@ -294,11 +294,11 @@ async def outcome(fault: str, operation: str) -> tuple[str, list[str]]:
 
 @pytest.mark.parametrize("fault", TABLE)
 async def test_each_fault_means_what_the_table_says(fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transport, "CONNECT_TIMEOUT_SECONDS", 0.3)
-    monkeypatch.setattr(transport, "READ_TIMEOUT_SECONDS", 0.3 if fault == "read timeout" else 5.0)
+    monkeypatch.setattr(transport, "CONNECT_TIMEOUT_SECONDS", 0.8)
+    monkeypatch.setattr(transport, "READ_TIMEOUT_SECONDS", 0.8 if fault == "read timeout" else 5.0)
     monkeypatch.setattr(transport, "MAX_BODY_BYTES", 10_000)
     if fault == "body byte by byte":
-        monkeypatch.setattr(transport, "READ_TIMEOUT_SECONDS", 0.2)
+        monkeypatch.setattr(transport, "READ_TIMEOUT_SECONDS", 0.6)
         monkeypatch.setattr(sockets, "BODY_TIMEOUT_SECONDS", 0.1)
     outcomes = await asyncio.gather(*(outcome(fault, operation) for operation in OPERATIONS))
     assert dict(zip(OPERATIONS, (said for said, _ in outcomes), strict=True)) == dict(

@@ -99,8 +99,8 @@ async def test_a_call_that_finds_no_free_thread_in_its_time_never_begins() -> No
 
 async def test_a_call_that_begins_in_time_may_take_longer_than_its_beginning_could() -> None:
     lane = ThreadLane("test", 1)
-    assert await lane.run(lambda: time.sleep(0.1) or "done", 5, begin_within_seconds=0.02) == "done"
-    with pytest.raises(LaneTimeout, match=r"no answer within 0\.1 s") as raised:
-        await lane.run(lambda: time.sleep(0.3), 0.1, begin_within_seconds=0.02)
+    assert await lane.run(lambda: time.sleep(0.5) or "done", 5, begin_within_seconds=0.4) == "done"
+    with pytest.raises(LaneTimeout, match=r"no answer within 0\.5 s") as raised:
+        await lane.run(lambda: time.sleep(0.8), 0.5, begin_within_seconds=0.4)
     assert raised.value.started
     lane.close()

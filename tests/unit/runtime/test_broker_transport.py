@@ -57,7 +57,7 @@ def test_an_answer_is_read_whole() -> None:
 
 
 def test_a_silent_broker_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transport, "READ_TIMEOUT_SECONDS", 0.1)
+    monkeypatch.setattr(transport, "READ_TIMEOUT_SECONDS", 0.4)
     pause = threading.Event()
     with server(b"HTTP/1.1 200 OK\r\n", pause=pause) as (url, received), bounded_session() as session:
         with pytest.raises(requests.exceptions.RequestException):
@@ -151,7 +151,7 @@ ONE_HUNDRED_CONTINUES = [b"HTTP/1.1 100 Continue\r\n\r\n"] * 500
 def test_a_header_that_drips_is_given_up_though_no_single_byte_is_late(
     drops: list[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(transport, "READ_TIMEOUT_SECONDS", 0.15)
+    monkeypatch.setattr(transport, "READ_TIMEOUT_SECONDS", 0.3)
     with server(*drops, pause=Tick()) as (url, received), bounded_session() as session:
         started = time.monotonic()
         with pytest.raises(requests.exceptions.ReadTimeout):
@@ -161,10 +161,10 @@ def test_a_header_that_drips_is_given_up_though_no_single_byte_is_late(
 
 
 def test_a_body_has_time_of_its_own_after_a_slow_header(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transport, "READ_TIMEOUT_SECONDS", 0.2)
-    drops = [answer(b"", length=40), *[b"1"] * 40]
+    monkeypatch.setattr(transport, "READ_TIMEOUT_SECONDS", 0.6)
+    drops = [answer(b"", length=80), *[b"1"] * 80]
     with server(*drops, pause=Tick()) as (url, _), bounded_session() as session:
-        assert session.get(url).text == "1" * 40
+        assert session.get(url).text == "1" * 80
 
 
 class ThinksBetterOfIt(Exception):

@@ -22,7 +22,7 @@ from tradingbot_runtime.broker.port import BrokerError, OrderNotTaken
 from tradingbot_runtime.broker.transport import bounded_session
 
 BROKER_ID = str(ORDER["id"])
-DEADLINE_SECONDS = 10.0
+DEADLINE_SECONDS = 60.0
 
 
 def never() -> bool:

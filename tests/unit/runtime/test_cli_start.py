@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from tradingbot_runtime.cli import app
 
+DEADLINE_SECONDS = 120.0
 HEAVY = {"alpaca", "pandas", "numpy", "aiohttp", "sqlite3", "requests", "prometheus_client", "structlog"}
 
 
@@ -44,17 +45,18 @@ def test_a_command_that_is_ended_before_it_began_is_no_success(arguments: list[s
     os.mkfifo(config)  # it waits for its config for ever
     tradingbot = Path(sys.executable).parent / "tradingbot"
     with subprocess.Popen([str(tradingbot), *arguments, "--config", str(config)]) as started:
-        writer = opened_once_read(config, started)
         try:
+            writer = opened_once_read(config, started)
             started.send_signal(signal.SIGTERM)  # its own handlers are set by then
-            assert started.wait(timeout=30) != 0
-        finally:
+            assert started.wait(timeout=DEADLINE_SECONDS) != 0
             os.close(writer)
+        finally:
+            started.kill()  # where it is still there: leaving the block waits for it
 
 
 def opened_once_read(fifo: Path, reader: "subprocess.Popen[bytes]") -> int:
     """A descriptor to write to, as soon as the process reads; fails when it ends before it does."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + DEADLINE_SECONDS
     while time.monotonic() < deadline:
         assert reader.poll() is None, "it ended before it read its config"
         with suppress(OSError):

@@ -24,7 +24,7 @@ from tradingbot_runtime.core.events import BotDeleted, ControlPlaneSeen, GrantSe
 BOT = BotIdentity(namespace="demo", name="momentum", uid="uid-1")
 GRANT = GrantRef(subject_digest=SUBJECT, epoch=1)
 BASE = "/apis/tradingbots.dev/v1alpha1/namespaces/demo"
-DEADLINE_SECONDS = 10.0
+DEADLINE_SECONDS = 60.0
 
 
 def manifest(name: str, uid: str = "uid-1", annotations: Any = None, **spec: Any) -> dict[str, Any]:
