@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, Final, get_args, get_origin
 
@@ -221,6 +221,10 @@ def _cell(text: str) -> str:
 # Files ------------------------------------------------------------------
 
 
+def _with_table(tables: Mapping[str, str], marked: re.Match[str]) -> str:
+    return marked[1] + tables[marked[2]] + marked[3]
+
+
 def contents() -> dict[Path, str]:
     """Every page and every chart, as they should be."""
     found = {}
@@ -228,9 +232,7 @@ def contents() -> dict[Path, str]:
         page = FOLDER / f"{name}.md"
         model = type(registry.load(name, SHOWN[name].parameters)).parameters_model
         tables = {"parameters": table_of(model), "members": table_of(Member)}
-        text, count = _TABLE.subn(
-            lambda match, tables=tables: match[1] + tables[match[2]] + match[3], page.read_text(encoding="utf-8")
-        )
+        text, count = _TABLE.subn(partial(_with_table, tables), page.read_text(encoding="utf-8"))
         if not count:
             raise ValueError(f"{page}: where does its table go? Write <!-- parameters, by make generate -->")
         found[page] = text

@@ -30,6 +30,8 @@ RESULTS = ROOT / ".tiers"
 TIERS = ("lint", "unit", "simulation", "contract", "cluster", "e2e")
 LIMIT_MINUTES: Mapping[str, float] = {"unit": 10, "simulation": 9, "contract": 3, "cluster": 23, "e2e": 40}
 """A tier that takes longer hangs: it is stopped, with every thread's stack printed, and has failed."""
+TIMES_LONGER_EVERYWHERE = 4
+"""Where a run was asked to strike everything, by TRADINGBOT_FAULTS_EVERYWHERE or TRADINGBOT_CRASH_EVERYWHERE."""
 BRANCHES_PERCENT = 90.0
 HELD_TO_BRANCHES: Mapping[str, str] = {
     "api": "operator/tradingbot_api/",
@@ -218,7 +220,8 @@ def run_tests(tier: str, options: Options) -> Result:
 def _pytest(tier: str, options: Options, environment: Mapping[str, str]) -> int:
     results = RESULTS / f"{tier}.xml"
     results.unlink(missing_ok=True)
-    limit_seconds = LIMIT_MINUTES[tier] * 60
+    minutes = limit_minutes(tier, os.environ)
+    limit_seconds = minutes * 60
     command = [
         *(sys.executable, "-m", "pytest", f"tests/{tier}", f"--junitxml={results}"),
         *("-o", "junit_family=xunit2", "-o", f"faulthandler_timeout={limit_seconds / 2:g}"),
@@ -232,12 +235,18 @@ def _pytest(tier: str, options: Options, environment: Mapping[str, str]) -> int:
     try:
         return child.wait(timeout=limit_seconds)
     except subprocess.TimeoutExpired:
-        say(f"{tier}: not done after {LIMIT_MINUTES[tier]:g} minutes, stopping it")
+        say(f"{tier}: not done after {minutes:g} minutes, stopping it")
         _end(child)
         return -1
     except KeyboardInterrupt:
         _end(child)
         raise
+
+
+def limit_minutes(tier: str, environment: Mapping[str, str]) -> float:
+    """After how many minutes a tier is taken to hang."""
+    strikes_everything = any(name.endswith("_EVERYWHERE") and value for name, value in environment.items())
+    return LIMIT_MINUTES[tier] * (TIMES_LONGER_EVERYWHERE if strikes_everything else 1)
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:

@@ -32,7 +32,7 @@ from tradingbot_operator.cluster.watch import WATCH_LIMIT_SECONDS, WATCH_SECONDS
 from tradingbot_operator.cluster.write_gate import WriteGate
 from tradingbot_operator.figures import collect
 from tradingbot_operator.leadership import Leadership, LeaseTimes
-from tradingbot_operator.memory import give_back
+from tradingbot_operator.memory import give_back, set_aside
 from tradingbot_operator.metrics import LEADER
 from tradingbot_operator.observer import Observer
 from tradingbot_operator.plan import PlanSettings
@@ -140,6 +140,7 @@ class Operator:
                 await self._crds.check()
                 await self._policies.read()
                 await self._sweeper.load()
+                set_aside()
                 give_back()
                 break
             except ApiError as error:

@@ -17,7 +17,7 @@ from tradingbot_operator.cluster.watch import GapError, Watch
 from tradingbot_operator.metrics import LAST_SWEEP, OBJECTS, SWEEP_REPAIRS, SWEEPS
 from tradingbot_operator.observer import Observer
 from tradingbot_operator.plan.names import MANAGED_BY_LABEL, MANAGER
-from tradingbot_operator.plan.objects import ObjectKey, name_of, namespace_of, resource_version
+from tradingbot_operator.plan.objects import ObjectKey
 from tradingbot_operator.store import Store
 
 LABEL_SELECTOR = f"{MANAGED_BY_LABEL}={MANAGER}"
@@ -114,13 +114,10 @@ class Sweeper:
     async def _sweep(self, kind: str, namespace: str | None) -> int:
         known = {key: uid for key, uid in self._store.uids(kind).items() if namespace in (None, key.namespace)}
         versions: dict[ObjectKey, str] = {}
-        pages = self._connection.pages(
-            RESOURCES[kind], namespace=namespace, label_selector=selector_of(kind), metadata_only=True
-        )
-        async for version, items in pages:
-            self._versions[kind, namespace] = version
-            for item in items:
-                versions[ObjectKey(kind, namespace_of(item), name_of(item))] = resource_version(item)
+        pages = self._connection.versions(RESOURCES[kind], namespace=namespace, label_selector=selector_of(kind))
+        async for page in pages:
+            self._versions[kind, namespace] = page.version
+            versions.update((ObjectKey(kind, one.namespace, one.name), one.version) for one in page.items)
         repaired = sum(self._observer.gone(key, uid) for key, uid in known.items() if key not in versions)
         for key, version in versions.items():
             if self._store.version(key) != version:

@@ -9,6 +9,7 @@ import json
 import ssl
 import threading
 import time
+import weakref
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -52,6 +53,7 @@ class ReadFault(StrEnum):
     DROPPED = "every second event is dropped"
     DOUBLED = "events are repeated and reordered"
     REFUSED = "watches and lists are answered 500"
+    THROTTLED = "watches and lists are answered 429 with Retry-After"
 
 
 KILLS: Final = (WriteFault.KILL_BEFORE, WriteFault.KILL_AFTER_COMMIT, WriteFault.KILL_AFTER_REPLY)
@@ -61,6 +63,7 @@ _ANSWERS: Final = {
     WriteFault.INTERNAL_ERROR: (500, "InternalError"),
     WriteFault.UNAVAILABLE: (503, "ServiceUnavailable"),
 }
+_READ_ANSWERS: Final = {ReadFault.REFUSED: (500, "InternalError"), ReadFault.THROTTLED: (429, "TooManyRequests")}
 
 
 @dataclass(frozen=True, order=True)
@@ -144,6 +147,27 @@ class Mortal(Protocol):
         """Starts another, if none lives."""
 
 
+class _Loop(asyncio.SelectorEventLoop):
+    """Knows what it has connected to: a TLS connection that is closed waits for the other side's word, for a while."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._connections: weakref.WeakSet[Any] = weakref.WeakSet()
+
+    async def create_connection(self, *arguments: Any, **options: Any) -> Any:
+        made = await super().create_connection(*arguments, **options)
+        self._connections.add(made[0])
+        return made
+
+    async def abort_connections(self) -> None:
+        """Ends them now, whatever they wait for."""
+        for connection in list(self._connections):
+            connection.abort()
+        # A transport gives back its socket in the loop's next turn.
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+
+
 class FaultProxy:
     """One proxy, for whatever operator lives at the moment."""
 
@@ -156,7 +180,7 @@ class FaultProxy:
         self._seen: set[Write] = set()
         self._turn: Counter[str] = Counter()
         self._ready: Future[int] = Future()
-        self._loop = asyncio.new_event_loop()
+        self._loop = _Loop()
         self._stop = asyncio.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self.record = Record()
@@ -193,6 +217,7 @@ class FaultProxy:
             self._ready.set_result(runner.addresses[0][1])
             await self._stop.wait()
             await runner.cleanup()
+        await self._loop.abort_connections()
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         try:
@@ -264,19 +289,19 @@ class FaultProxy:
     # -------------------------------------------------------------------- reads
 
     async def _read(self, request: web.BaseRequest) -> web.StreamResponse:
-        if self._faults.read is ReadFault.REFUSED and self._is_struck(f"list {request.path}", every=8):
-            return _refusal(500, "InternalError")
+        refusal = _READ_ANSWERS.get(self._faults.read) if self._faults.read is not None else None
+        if refusal is not None and self._is_struck(f"list {request.path}", every=8):
+            return _refusal(*refusal)
         code, headers, content = await self._forward(request, b"")
         return web.Response(status=code, headers=headers, body=content)
 
     async def _watch(self, request: web.BaseRequest) -> web.StreamResponse:
         fault = self._faults.read
-        if fault in (ReadFault.REFUSED, ReadFault.GONE, ReadFault.CLOSED) and not self._is_struck(
-            f"watch {request.path}"
-        ):
+        at_the_start = (*_READ_ANSWERS, ReadFault.GONE, ReadFault.CLOSED)
+        if fault in at_the_start and not self._is_struck(f"watch {request.path}"):
             fault = None
-        if fault is ReadFault.REFUSED:
-            return _refusal(500, "InternalError")
+        if fault in _READ_ANSWERS:
+            return _refusal(*_READ_ANSWERS[fault])
         response = web.StreamResponse(headers={"Content-Type": "application/json"})
         await response.prepare(request)
         if fault is ReadFault.CLOSED:

@@ -19,8 +19,8 @@ from nursery import Nursery
 from operator_process import OperatorProcess
 from world import CHILDREN, World
 
-_STEP_SECONDS = 60.0
-_SETTLE_SECONDS = 120.0
+_STEP_SECONDS = 150.0
+_SETTLE_SECONDS = 180.0
 _CALM_SECONDS = 2.5
 """Two sweeps, and as many questions to every bot."""
 

@@ -1,13 +1,15 @@
 """Whatever goes wrong on the way, the end is the same, and nothing was made twice.
 
-A run without faults says which writes there are. Then each of them is struck: many in one run here, and each by each
-fault in a run of its own with TRADINGBOT_FAULTS_EVERYWHERE=1.
+A run without faults says which writes there are. Then each of them is struck, many in one run, by one of the faults
+that are alike to the operator and by each of the others; with TRADINGBOT_FAULTS_EVERYWHERE=1 each by each, a few in one
+run, so that what a fault has broken is not mended by the next one.
 """
 
 import os
 import zlib
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -19,6 +21,9 @@ from operator_process import OperatorProcess
 
 EVERYWHERE = bool(os.environ.get("TRADINGBOT_FAULTS_EVERYWHERE"))
 _AT_ONCE = 6
+_PARTS_EVERYWHERE = 8
+_ROUNDS = 4
+"""Until every write of a part was struck: of two at the same moment one may be only the last words of the other."""
 _ALIKE = (WriteFault.TOO_MANY_REQUESTS, WriteFault.INTERNAL_ERROR, WriteFault.UNAVAILABLE, WriteFault.RESET)
 """To the operator these are one: each write gets one of them here, and all of them everywhere."""
 
@@ -40,7 +45,7 @@ def reference(theatre: Theatre) -> Outcome:
     return theatre.run("no faults", Faults())
 
 
-Runs = dict[WriteFault | ReadFault, list[Future[Outcome]]]
+Runs = dict[WriteFault | ReadFault, list[Future[list[Outcome]]]]
 
 
 @pytest.fixture(scope="module")
@@ -49,28 +54,72 @@ def runs(request: pytest.FixtureRequest, theatre: Theatre, reference: Outcome) -
     asked = [item.callspec.params["fault"] for item in request.session.items if _has_a_fault(item)]
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         # The slowest first.
-        yield {
-            fault: [pool.submit(theatre.run, *plan, reference.state) for plan in plans_for(fault, reference)]
+        submitted = {
+            fault: [pool.submit(carry_out, plan, theatre, reference) for plan in plans_for(fault, reference)]
             for fault in sorted(asked, key=lambda fault: fault is not WriteFault.HANG)
         }
+        yield submitted
+    done = [future for futures in submitted.values() for future in futures if future.exception() is None]
+    faults = sum(outcome.record.faults for future in done for outcome in future.result())
+    reporter = request.config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is not None:
+        reporter.write_line(f"\n{faults} faults injected, {len(reference.record.writes())} writes without any")
 
 
 def _has_a_fault(item: pytest.Item) -> bool:
     return isinstance(item, pytest.Function) and item.path == Path(__file__) and hasattr(item, "callspec")
 
 
-def plans_for(fault: WriteFault | ReadFault, reference: Outcome) -> list[tuple[str, Faults]]:
+@dataclass(frozen=True)
+class Plan:
+    """What one run strikes, and what has to have been struck when it is done."""
+
+    name: str
+    faults: Faults
+    wanted: frozenset[Write] = frozenset()
+
+
+def plans_for(fault: WriteFault | ReadFault, reference: Outcome) -> list[Plan]:
     """How the writes are spread over runs: a write that fails makes the next try of its bot wait twice as long."""
     if isinstance(fault, ReadFault):
-        return [(fault, Faults(read=fault))]
-    if EVERYWHERE or fault is WriteFault.HANG:
+        return [Plan(fault, Faults(read=fault))]
+    if EVERYWHERE:
+        return [part_of(fault, part, _PARTS_EVERYWHERE, reference) for part in range(_PARTS_EVERYWHERE)]
+    if fault is WriteFault.HANG:
         return [alone(fault, write) for write in writes_for(fault, reference)]
     if fault in KILLS:
-        return [(fault, Faults(fault))]
+        return [Plan(fault, Faults(fault))]
     parts = [_ALIKE.index(fault)] if fault in _ALIKE else range(4)
-    return [
-        (f"{fault}, part {part}", Faults(fault, lambda write, part=part: _draw(write) % 4 == part)) for part in parts
-    ]
+    return [part_of(fault, part, 4, reference) for part in parts]
+
+
+def part_of(fault: WriteFault, part: int, parts: int, reference: Outcome) -> Plan:
+    """A share of all writes, also of those that a run without faults does not have."""
+
+    def is_in(write: Write) -> bool:
+        return _draw(write) % parts == part
+
+    wanted = frozenset(write for write in writes_for(fault, reference) if is_in(write) and not write.is_status)
+    return Plan(f"{fault}, part {part + 1} of {parts}", Faults(fault, is_in), wanted)
+
+
+def alone(fault: WriteFault, write: Write) -> Plan:
+    """A run with nothing but this."""
+    return Plan(f"{fault}: {write}", Faults(fault, lambda other: other == write))
+
+
+def carry_out(plan: Plan, theatre: Theatre, reference: Outcome) -> list[Outcome]:
+    """A run, and with every write to be struck more of them, each for what the runs before it have missed."""
+    outcomes = [theatre.run(plan.name, plan.faults, reference.state)]
+    while EVERYWHERE and (left := plan.wanted - struck_in(outcomes)) and len(outcomes) < _ROUNDS:
+        name = f"{plan.name}, round {len(outcomes) + 1}"
+        outcomes.append(theatre.run(name, Faults(plan.faults.write, left.__contains__), reference.state))
+    return outcomes
+
+
+def struck_in(outcomes: list[Outcome]) -> set[Write]:
+    """Every write that a fault has struck."""
+    return {write for outcome in outcomes for write in outcome.record.struck}
 
 
 def writes_for(fault: WriteFault, reference: Outcome) -> list[Write]:
@@ -83,11 +132,6 @@ def writes_for(fault: WriteFault, reference: Outcome) -> list[Write]:
     return [write for write in writes if fault not in _ALIKE or _draw(write) % 4 == _ALIKE.index(fault)]
 
 
-def alone(fault: WriteFault, write: Write) -> tuple[str, Faults]:
-    """A run with nothing but this."""
-    return f"{fault}: {write}", Faults(fault, lambda other: other == write)
-
-
 def _draw(write: Write) -> int:
     return zlib.crc32(str(write).encode())
 
@@ -96,9 +140,9 @@ def _draw(write: Write) -> int:
 def test_a_write_that_goes_wrong_changes_nothing_of_the_end(
     fault: WriteFault, runs: Runs, reference: Outcome, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    outcomes = [future.result() for future in runs[fault]]
+    outcomes = [outcome for future in runs[fault] for outcome in future.result()]
     wanted = set(writes_for(fault, reference))
-    struck = {write for outcome in outcomes for write in outcome.record.struck}
+    struck = struck_in(outcomes)
     for outcome in outcomes:
         check_that_nothing_was_done_twice(outcome, reference)
     tell(capsys, fault, outcomes, f"{len(wanted & struck)} of {len(wanted)} writes of the reference run")
@@ -111,7 +155,7 @@ def test_a_write_that_goes_wrong_changes_nothing_of_the_end(
 def test_watches_that_go_wrong_change_nothing_of_the_end(
     fault: ReadFault, runs: Runs, reference: Outcome, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    outcomes = [future.result() for future in runs[fault]]
+    outcomes = [outcome for future in runs[fault] for outcome in future.result()]
     for outcome in outcomes:
         assert outcome.record.reads_struck > 5
         check_that_nothing_was_done_twice(outcome, reference)

@@ -107,3 +107,8 @@ class TestArguments:
     def test_every_tier_with_tests_has_a_limit(self) -> None:
         assert set(tiers.LIMIT_MINUTES) == set(tiers.TIERS) - {"lint"}
         assert sum(tiers.LIMIT_MINUTES.values()) <= 85
+
+    def test_a_run_that_strikes_everything_may_take_longer(self) -> None:
+        usual = tiers.limit_minutes("cluster", {"TRADINGBOT_FAULTS_EVERYWHERE": ""})
+        assert usual == tiers.LIMIT_MINUTES["cluster"]
+        assert tiers.limit_minutes("cluster", {"TRADINGBOT_FAULTS_EVERYWHERE": "1"}) == 4 * usual

@@ -21,6 +21,7 @@ from kubernetes.aio.config import ConfigException, load_incluster_config, load_k
 from structlog.contextvars import get_contextvars
 
 from tradingbot_operator.cluster.resources import Resource
+from tradingbot_operator.cluster.version_lists import ACCEPTED, VersionPage, read_page
 from tradingbot_operator.cluster.write_gate import WriteGate
 from tradingbot_operator.metrics import API_CALLS, API_SECONDS
 
@@ -28,14 +29,15 @@ READ_TIMEOUT_SECONDS: Final = 15.0
 WRITE_TIMEOUT_SECONDS: Final = 5.0
 """Shorter than what is left of a lease after the last moment at which a write may be sent."""
 LIST_TIMEOUT_SECONDS: Final = 60.0
-LIST_PAGE: Final = 500
+LIST_PAGE: Final = 100
+"""More at once as objects leave holes in the memory that no sweep gives back: 148 MiB for 1,000 bots, not 111."""
+VERSIONS_PAGE: Final = 500
 DEFAULT_PAUSE_SECONDS: Final = 1.0
 """After a 429 that does not say how long to wait."""
 APPLY_PATCH: Final = "application/apply-patch+yaml; charset=utf-8"
 MERGE_PATCH: Final = "application/merge-patch+json"
 JSON_PATCH: Final = "application/json-patch+json"
 _METADATA: Final = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
-_METADATA_LIST: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 _USER_AGENT: Final = f"tradingbot-operator/{version('tradingbot-operator')}"
 
 
@@ -128,14 +130,11 @@ class Connection:
         *,
         namespace: str | None = None,
         label_selector: str = "",
-        metadata_only: bool = False,
     ) -> list[dict[str, Any]]:
         """Reads a whole collection, page by page."""
         return [
             item
-            async for _, items in self.pages(
-                resource, namespace=namespace, label_selector=label_selector, metadata_only=metadata_only
-            )
+            async for _, items in self.pages(resource, namespace=namespace, label_selector=label_selector)
             for item in items
         ]
 
@@ -145,19 +144,12 @@ class Connection:
         *,
         namespace: str | None = None,
         label_selector: str = "",
-        metadata_only: bool = False,
     ) -> AsyncIterator[tuple[str, builtins.list[dict[str, Any]]]]:
         """A collection's pages with the version that all of them are of: at no time is the whole of it in memory."""
-        query = {"limit": str(LIST_PAGE)}
-        if label_selector:
-            query["labelSelector"] = label_selector
+        query = _list_query(label_selector, LIST_PAGE)
         while True:
             page = await self._request(
-                "GET",
-                resource.path(namespace),
-                query=query,
-                accept=_METADATA_LIST if metadata_only else "application/json",
-                timeout_seconds=LIST_TIMEOUT_SECONDS,
+                "GET", resource.path(namespace), query=query, timeout_seconds=LIST_TIMEOUT_SECONDS
             )
             # The items of a list carry neither of these themselves.
             named = {"apiVersion": resource.api_version, "kind": resource.kind}
@@ -166,6 +158,24 @@ class Connection:
             if not metadata.get("continue"):
                 return
             query["continue"] = metadata["continue"]
+
+    async def versions(
+        self, resource: Resource, *, namespace: str | None = None, label_selector: str = ""
+    ) -> AsyncIterator[VersionPage]:
+        """A collection's pages with no more of each object than its name and version."""
+        query, path = _list_query(label_selector, VERSIONS_PAGE), resource.path(namespace)
+        while True:
+            content = await self._answer(
+                "GET", path, query=query, accept=ACCEPTED, timeout_seconds=LIST_TIMEOUT_SECONDS
+            )
+            try:
+                page = read_page(content)
+            except ValueError as error:
+                raise UnavailableError(f"GET {path}: {error}") from error
+            yield page
+            if not page.next_page:
+                return
+            query["continue"] = page.next_page
 
     async def watch(
         self,
@@ -285,6 +295,29 @@ class Connection:
         accept: str = "application/json",
         timeout_seconds: float | None = None,
     ) -> dict[str, Any]:
+        return _decoded(
+            await self._answer(
+                method,
+                path,
+                query=query,
+                body=body,
+                content_type=content_type,
+                accept=accept,
+                timeout_seconds=timeout_seconds,
+            )
+        )
+
+    async def _answer(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
+        content_type: str = "application/json",
+        accept: str = "application/json",
+        timeout_seconds: float | None = None,
+    ) -> bytes:
         is_write = method != "GET"
         if is_write and self._gate is not None:
             await self._gate.turn()
@@ -297,7 +330,7 @@ class Connection:
         url = f"{self.configuration.host}{path}" + (f"?{urlencode(options)}" if options else "")
         code, content, header_seconds = await self._exchange(method, url, headers, body, limit_seconds)
         if 200 <= code < 300:
-            return _decoded(content)
+            return content
         error = _error(code, f"{method} {path}", content, header_seconds)
         if code == 429 and self._gate is not None and isinstance(error, UnavailableError):
             self._gate.pause(error.retry_after_seconds or DEFAULT_PAUSE_SECONDS)
@@ -331,6 +364,10 @@ class Connection:
         finally:
             API_CALLS.labels(verb=method, resource=_plural(url, self.configuration.host), code=code).inc()
             API_SECONDS.labels(verb=method).observe(time.monotonic() - started)
+
+
+def _list_query(label_selector: str, limit: int) -> dict[str, str]:
+    return {"limit": str(limit), **({"labelSelector": label_selector} if label_selector else {})}
 
 
 def _user_agent() -> str:

@@ -213,6 +213,24 @@ async def test_a_list_is_read_in_pages_and_its_items_say_what_they_are(connectio
     assert api.requests[0][2]["labelSelector"] == "a=b"
 
 
+async def test_a_list_of_versions_is_read_in_pages(connection: Connection, api: Api) -> None:
+    one, other = ({"metadata": {"namespace": "demo", "name": name, "resourceVersion": "7"}} for name in "ab")
+    api.answers = [
+        (200, {"metadata": {"resourceVersion": "9", "continue": "more"}, "items": [one]}),
+        (200, {"metadata": {"resourceVersion": "9"}, "items": [other]}),
+    ]
+    pages = [page async for page in connection.versions(PODS, namespace="demo", label_selector="a=b")]
+    assert [item.name for page in pages for item in page.items] == ["a", "b"]
+    assert [query.get("continue") for _, _, query, _ in api.requests] == [None, "more"]
+    assert api.requests[0][2]["labelSelector"] == "a=b"
+
+
+async def test_a_list_of_versions_that_cannot_be_read_is_unavailable(connection: Connection, api: Api) -> None:
+    api.answers = [(200, {"items": [{"metadata": {"name": "no version"}}]})]
+    with pytest.raises(UnavailableError, match="no list of metadata"):
+        [page async for page in connection.versions(PODS)]
+
+
 async def test_a_delete_names_this_very_object(connection: Connection, api: Api) -> None:
     await connection.delete(PODS, "demo", "x", uid="u")
     assert api.requests[0][3]["preconditions"] == {"uid": "u"}

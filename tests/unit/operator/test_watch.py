@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from tradingbot_operator.cluster.connection import ApiError, NotFoundError, UnavailableError
 from tradingbot_operator.cluster.resources import RESOURCES
+from tradingbot_operator.cluster.version_lists import ListedVersion, VersionPage
 from tradingbot_operator.cluster.watch import GapError, Watch
 from tradingbot_operator.observer import Observer
-from tradingbot_operator.plan.objects import ObjectKey
+from tradingbot_operator.plan.objects import ObjectKey, name_of, namespace_of, resource_version
 from tradingbot_operator.queue import WorkQueue
 from tradingbot_operator.store import POD, Store
 from tradingbot_operator.sweep import Sweeper
@@ -28,12 +29,12 @@ class Server:
 
     def __init__(self, *scripts: Told) -> None:
         self.scripts = list(scripts)
-        self.versions: list[str] = []
+        self.asked_from: list[str] = []
         self.pods: list[dict[str, Any]] = []
         self.silent = asyncio.Event()
 
     async def watch(self, resource: Any, *, version: str, **_: Any) -> AsyncIterator[bytes]:
-        self.versions.append(version)
+        self.asked_from.append(version)
         if not self.scripts:
             self.silent.set()
             await asyncio.Event().wait()
@@ -44,6 +45,11 @@ class Server:
 
     async def pages(self, resource: Any, **_: Any) -> AsyncIterator[tuple[str, list[dict[str, Any]]]]:
         yield "100", self.pods if resource.kind == POD else []
+
+    async def versions(self, resource: Any, **_: Any) -> AsyncIterator[VersionPage]:
+        pods = self.pods if resource.kind == POD else []
+        listed = [ListedVersion(namespace_of(pod), name_of(pod), resource_version(pod)) for pod in pods]
+        yield VersionPage("100", "", listed)
 
     async def get(self, resource: Any, namespace: str, name: str) -> dict[str, Any]:
         return next(pod for pod in self.pods if pod["metadata"]["name"] == name)
@@ -74,7 +80,7 @@ async def test_each_watch_goes_on_where_the_last_one_ended() -> None:
     server = Server([line("ADDED", 2), line("BOOKMARK", 7)], [line("DELETED", 9)], [gone()])
     seen, _ = await versions_until_it_ends(a_watch(server))
     assert seen == ["2", "9"]
-    assert server.versions == ["1", "7", "9"]
+    assert server.asked_from == ["1", "7", "9"]
 
 
 async def test_a_watch_that_broke_off_misses_nothing_when_it_is_asked_again() -> None:
@@ -83,7 +89,7 @@ async def test_a_watch_that_broke_off_misses_nothing_when_it_is_asked_again() ->
     seen, why = await versions_until_it_ends(watch)
     assert seen == ["2"] and not isinstance(why, GapError)
     assert (await versions_until_it_ends(watch))[0] == ["3"]
-    assert server.versions == ["1", "2"]
+    assert server.asked_from == ["1", "2"]
 
 
 @pytest.mark.parametrize(
@@ -133,4 +139,4 @@ async def test_after_a_gap_what_went_missing_is_found_by_a_list() -> None:
     await asyncio.wait_for(server.silent.wait(), 10)
     following.cancel()
     assert [key.name for key in store.keys(POD)] == ["stays-bot-0"]
-    assert server.versions[0] == "100"
+    assert server.asked_from[0] == "100"
