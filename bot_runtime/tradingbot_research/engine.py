@@ -20,7 +20,7 @@ def backtest(bars: Bars, targets: Floats, rules: Rules | None = None) -> Result:
     made where the target is new, or where what is held is further from it than `rebalance_band`, unless the trade is
     below `minimum_trade`. Fills: at the next open, moved against the order by half spread and slippage; what makes
     positions smaller comes first, then the rest as far as the money goes; all positions together are never worth more
-    than the equity. Exits: see `exits`; after one, a symbol stays flat until its target changes.
+    than the equity. Exits: see `exits`; after one, a symbol stays flat until its target was 0 or on the other side.
 
     Raises ValueError where the targets do not fit the bars, are infinite, or ask for more than the whole in one symbol.
     """

@@ -32,7 +32,7 @@ class Stepping:
         self.shares = [0.0] * columns
         self.wanted: list[float] = [math.nan] * columns  # the target last decided on
         self.again = [False] * columns  # what came to nothing for want of volume is decided on anew
-        self.stopped: list[float] = [math.nan] * columns  # an exit's target: no new entry until it changes
+        self.stopped: list[float] = [math.nan] * columns  # an exit's target: no new entry on its side until it was 0
         self.held: list[Held | None] = [None] * columns
         self.decided: list[float] = [math.nan] * columns  # the close that the last order was decided on
         self.orders: dict[int, float] = {}  # column -> shares to hold, or at SizeAt.FILL the weight
@@ -109,14 +109,14 @@ class Stepping:
                 self._quiet = self._quiet_prices(start)
             return first_outside(bars.close[start:stop], *self._quiet)
         targets = self.targets[start]
-        weights = np.where(targets == np.array(self.stopped), np.nan, targets)
+        weights = np.where(targets * np.array(self.stopped) > 0, np.nan, targets)
         shares = np.array(self.shares)
         return first_due(bars.close[start:stop], bars.marks[start:stop], self.cash, shares, weights, self._quiet_rules)
 
     def _quiet_prices(self, bar: int) -> tuple[Floats, Floats]:
         """Lowest and highest close of each symbol that lead to no decision; the same until the next step."""
         bounds = [
-            NEVER if weight == stopped else quiet_prices(weight, shares, self._quiet_rules)
+            NEVER if weight * stopped > 0 else quiet_prices(weight, shares, self._quiet_rules)
             for weight, stopped, shares in zip(self.targets[bar].tolist(), self.stopped, self.shares, strict=True)
         ]
         low, high = zip(*bounds, strict=True)
@@ -268,7 +268,7 @@ class Stepping:
         base = rules.capital if in_capital else self._base(self.bars.marks[bar].tolist())
         together = rules.rebalance_together and self._is_due(bar, targets, closes, base)
         for column, weight in enumerate(targets):
-            if weight != weight or weight == self.stopped[column]:
+            if weight != weight or weight * self.stopped[column] > 0:
                 self.again[column] = False  # there is no wish any more
                 continue
             self.stopped[column] = math.nan

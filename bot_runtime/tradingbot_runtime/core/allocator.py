@@ -139,7 +139,10 @@ def _intent(symbol: str, wanted: Decimal, price: Decimal, weight: Decimal, execu
 def _with_bracket(entry: Intent, bracket: Bracket) -> Intent:
     """The entry with its exits, measured from the price it was decided at; they outlast the day."""
     price, dearest = entry.price, max(entry.price, entry.limit_price or entry.price)
-    stop = None if bracket.stop_loss is None else max((price * (1 - bracket.stop_loss)).quantize(_CENT), _CENT)
+    stop = None if bracket.stop_loss is None else (price * (1 - bracket.stop_loss)).quantize(_CENT)
+    if stop is not None:
+        # Nor a stop that is not below what it is bought for.
+        stop = max(min(stop, min(price, entry.limit_price or price).quantize(_CENT) - _CENT), _CENT)
     take = None if bracket.take_profit is None else (price * (1 + bracket.take_profit)).quantize(_CENT)
     if take is not None:
         take = max(take, dearest.quantize(_CENT) + _CENT)  # the broker refuses a profit below the limit of the entry

@@ -107,8 +107,8 @@ class Engine:
 
     @property
     def bars_needed(self) -> int:
-        """How many closed bars a BarsClosed event should hold for each symbol."""
-        return self.strategy.lookback
+        """How many closed bars a BarsClosed event should hold for each symbol: two show whether a price jumped."""
+        return max(self.strategy.lookback, 2)
 
     @property
     def is_ready(self) -> bool:
@@ -156,7 +156,7 @@ class Engine:
             case seen.TargetsComputed(bar, weights):
                 return self._trading.on_targets(bar, weights, now)
             case seen.TargetsFailed(bar, reason):
-                return self._trading.on_targets_failed(bar, reason)
+                return self._trading.on_targets_failed(bar, reason, now)
             case seen.SnapshotTaken(snapshot, asked_at):
                 return self._on_snapshot(snapshot, asked_at, now)
             case seen.SnapshotFailed(reason):

@@ -81,7 +81,8 @@ class Trading:
         self._last_bar: str | None = document.get("last_bar")
         self._last_request: str | None = document.get("last_request")
         self._owed: bool = document.get("owed", False)
-        self._adherence = Adherence(handling, document.get("adherence"))
+        self._guards = handling.bracket is not None
+        self._adherence = Adherence(handling, document.get("adherence"), config.symbols)
         self._bar_date: date | None = None  # of the newest bar that the strategy is asked about
         self._asked_for: str | None = None  # a person's request for an evaluation, not yet carried out
         self._tries_left = TRIES_A_BAR
@@ -195,14 +196,16 @@ class Trading:
         commands = self._trade(weights, now) if self._known.may_evaluate else []
         return [self._evaluated(bar), *commands]
 
-    def on_targets_failed(self, bar: str, reason: str) -> list[do.Command]:
+    def on_targets_failed(self, bar: str, reason: str, now: Now) -> list[do.Command]:
         """A user's own code: whatever it raises stops this bot's trading, never its bookkeeping."""
         if bar != self._evaluating:
             return []
         self._known.strategy_error = reason
         self._known.counters["strategy", "failed"] += 1
         self._known.counters["operational_errors", "strategy"] += 1
-        return [self._evaluated(bar), do.Notice("error", "strategy_failed", reason)]
+        # It has no opinion; what lost its exits is sold all the same.
+        commands = self._trade({}, now) if self._guards and self._known.may_evaluate else []
+        return [self._evaluated(bar), do.Notice("error", "strategy_failed", reason), *commands]
 
     def _evaluated(self, bar: str) -> do.Journal:
         # Durable with the orders it leads to: a restart never evaluates the same bar a second time.
@@ -266,7 +269,14 @@ class Trading:
     def _trade(self, weights: Mapping[str, Decimal], now: Now) -> list[do.Command]:
         known, books = self._known, self._books
         exits, open_orders = books.exits_by_symbol(), books.open_by_symbol()
-        held = Held(books.portfolio, known.prices, known.capital, open_orders, frozenset(exits), books.orders)
+        # After a split the legs are for what was held before it.
+        guarded = {
+            symbol
+            for symbol, legs in exits.items()
+            if max(leg.remaining_qty for leg in legs) >= books.portfolio.qty(symbol)
+        }
+        unseen = frozenset(known.data_halts)
+        held = Held(books.portfolio, known.prices, known.capital, open_orders, frozenset(guarded), books.orders, unseen)
         acted = self._adherence.acted_on(weights, held, self._bar_date)
         execution = self._adherence.execution(self._execution, known.capital)
         self._shadow.follow(acted, known.prices, known.capital, execution, now.market or now.machine)
@@ -282,13 +292,14 @@ class Trading:
             commands += replaced
             if refusal is not None and refusal.check in PASSING_REFUSALS:
                 self._try_again(now)
-        selling = any(one.reducing for one in allocation.intents) or any(one.reducing for one in open_orders.values())
+        selling = any(one.reducing for one in open_orders.values())
         for intent in allocation.intents:
             legs = exits.get(intent.symbol, ())
             if intent.reducing and legs:
                 # The legs hold the shares: they have to go first, and then the same decision is made again.
                 commands += [command for leg in legs for command in self._desk.cancel(leg, now)]
                 self._try_again(now)
+                selling = True
                 continue
             if selling and self._adherence.sells_first and not intent.reducing:
                 self._try_again(now)  # what the sales bring pays for it
@@ -298,6 +309,9 @@ class Trading:
             for command in placed:
                 if isinstance(command, do.SubmitOrder):
                     self._adherence.ordered(command.order)
-            if refusal is not None and refusal.check in PASSING_REFUSALS:
+            passes = refusal is not None and refusal.check in PASSING_REFUSALS
+            if passes:
                 self._try_again(now)
+            # A sale that is refused for good brings nothing that could be waited for.
+            selling |= intent.reducing and (refusal is None or passes)
         return commands

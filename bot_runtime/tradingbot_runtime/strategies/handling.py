@@ -14,7 +14,7 @@ class Bracket:
     None: there is none.
 
     A position with a bracket is entered once and closed, never made larger or smaller. After an exit the symbol stays
-    flat until its target changes.
+    flat until its target was 0 once.
     """
 
     stop_loss: Decimal | None = None

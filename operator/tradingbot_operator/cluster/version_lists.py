@@ -42,12 +42,13 @@ class VersionPage:
 
 def read_page(content: bytes) -> VersionPage:
     """Reads an answer in either form. Raises ValueError where it is not a list of metadata, or not all of one."""
-    if not content.startswith(_MAGIC):
-        return _from_json(content)
     try:
-        return _from_protobuf(content)
+        page = _from_protobuf(content) if content.startswith(_MAGIC) else _from_json(content)
     except IndexError as error:
         raise ValueError("a list of metadata ends in the middle") from error
+    if not page.version:
+        raise ValueError("a list without a version: nobody knows what it is a list of")
+    return page
 
 
 def _from_json(content: bytes) -> VersionPage:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, NoReturn
 
 import pandas as pd
 import pytest
@@ -34,7 +34,10 @@ from tradingbot_runtime.core.recovered import Recovered
 from tradingbot_runtime.core.risk import RiskLedger
 from tradingbot_runtime.core.shutdown import EARLY_CHECKS_AT_MOST
 from tradingbot_runtime.core.values import BrokerAsset, Side
+from tradingbot_runtime.strategies.all_weather import AllWeather
+from tradingbot_runtime.strategies.contract import Strategy
 from tradingbot_runtime.strategies.momentum import Momentum
+from tradingbot_runtime.strategies.momentum_brackets import MomentumBrackets
 
 RISING = {"AAPL": [100, 101, 103], "MSFT": [300, 299, 298]}
 FALLING = {"AAPL": [103, 101, 100], "MSFT": [300, 299, 298]}
@@ -43,11 +46,16 @@ FALLING = {"AAPL": [103, 101, 100], "MSFT": [300, 299, 298]}
 class Desk:
     """An engine, and the commands it has given so far."""
 
-    def __init__(self, recovered: Recovered | None = None, *, watched: bool = False, **config: Any) -> None:
-        parameters = {"lookback": 2, "max_weight": 0.2}
-        self.engine = Engine(
-            a_config(**config), Momentum.from_parameters(parameters), recovered or Recovered(), watched=watched
-        )
+    def __init__(
+        self,
+        recovered: Recovered | None = None,
+        *,
+        watched: bool = False,
+        strategy: Strategy[Any] | None = None,
+        **config: Any,
+    ) -> None:
+        momentum = Momentum.from_parameters({"lookback": 2, "max_weight": 0.2})
+        self.engine = Engine(a_config(**config), strategy or momentum, recovered or Recovered(), watched=watched)
         self.minute = 0.0
         self.second = 0.0
 
@@ -1136,3 +1144,37 @@ def test_an_order_that_the_broker_rejects_later_counts_as_rejected_once() -> Non
     for _ in range(2):
         desk.tell(seen.TradeUpdate("rejected", a_word(order, "rejected")))
     assert desk.engine.counters["orders", "rejected"] == 1
+
+
+# ---------------------------------------------------------------- brackets and mixes
+
+HALVES = {"weights_percent": {"AAPL": 10, "MSFT": 10}, "drift_percent": 1, "days_apart": 0, "min_trade": 0}
+
+
+def test_two_bars_are_read_of_a_strategy_that_needs_one() -> None:
+    assert Desk(strategy=AllWeather.from_parameters(HALVES)).engine.bars_needed == 2
+
+
+@pytest.mark.parametrize("tradable", [True, False])
+def test_a_sale_that_is_refused_for_good_is_not_waited_for(tradable: bool) -> None:
+    desk = Desk(held("40"), strategy=AllWeather.from_parameters(HALVES)).ready(positions=[a_position("AAPL", "40")])
+    desk.minute = 5
+    desk.tell(seen.ClockRead(a_clock(5)))
+    frames = bars({"AAPL": [100, 100], "MSFT": [300, 300]}, OPEN + timedelta(minutes=5))
+    assets = {"AAPL": BrokerAsset("AAPL", tradable, True, True), "MSFT": BrokerAsset("MSFT", True, True, True)}
+    commands = desk.tell(seen.BarsClosed(OPEN, frames, assets=assets))
+    orders = [command.order for command in of(do.SubmitOrder, commands)]
+    assert [order.side for order in orders] == [Side.SELL if tradable else Side.BUY]
+
+
+def test_what_lost_its_exits_is_sold_also_where_the_strategy_fails() -> None:
+    strategy = MomentumBrackets.from_parameters({"lookback": 2})
+    desk = Desk(held("20"), strategy=strategy).ready(positions=[a_position("AAPL", "20")])
+
+    def fails(_: object) -> NoReturn:
+        raise ZeroDivisionError
+
+    strategy.targets = fails  # type: ignore[method-assign]
+    commands = desk.bar(RISING)
+    assert [notice.name for notice in of(do.Notice, commands)] == ["strategy_failed"]
+    assert [(one.order.symbol, one.order.side) for one in of(do.SubmitOrder, commands)] == [("AAPL", Side.SELL)]

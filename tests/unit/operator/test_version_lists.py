@@ -10,7 +10,7 @@ from tradingbot_operator.cluster.version_lists import ListedVersion, VersionPage
 
 _TEXT = st.text(max_size=12) | st.just("long" * 60)
 _ITEMS = st.lists(st.builds(ListedVersion, _TEXT, _TEXT.filter(bool), _TEXT.filter(bool)), max_size=3)
-_PAGES = st.builds(VersionPage, _TEXT, _TEXT, _ITEMS)
+_PAGES = st.builds(VersionPage, _TEXT.filter(bool), _TEXT, _ITEMS)
 
 
 def varint(number: int) -> bytes:
@@ -98,4 +98,10 @@ def test_what_is_broken_is_an_error_or_a_page_and_nothing_else(page: VersionPage
 )
 def test_what_is_no_list_of_versions_is_an_error(content: bytes) -> None:
     with pytest.raises(ValueError):
+        read_page(content)
+
+
+@pytest.mark.parametrize("content", [b"{}", b'{"kind":"Status","metadata":{}}', protobuf(VersionPage("", "", []))])
+def test_what_names_no_version_is_no_empty_list(content: bytes) -> None:
+    with pytest.raises(ValueError, match="without a version"):
         read_page(content)

@@ -147,7 +147,7 @@ def walk(bars: Bars, targets: Floats, rules: Rules) -> Walked:
         base = rules.capital if rules.sizing is Sizing.CAPITAL else equity
         for c in columns:
             weight = float(targets[bar, c])
-            if math.isnan(weight) or weight == after_exit[c]:
+            if math.isnan(weight) or weight * after_exit[c] > 0:
                 again.discard(c)
                 continue
             after_exit[c] = math.nan

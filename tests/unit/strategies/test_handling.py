@@ -235,6 +235,92 @@ def test_a_position_that_lost_its_exits_is_sold_and_not_bought_again() -> None:
     assert bot.adherence.acted_on(weights, sold, FIRST) == {"A": Decimal(0)}
 
 
+def test_a_target_that_only_grows_or_shrinks_is_no_new_reason_to_enter() -> None:
+    bot = Bot(BRACKET)
+    bot.close(0, {"A": 100.0}, {"A": 0.125})
+    bot.close(1, {"A": 100.0}, {"A": 0.125})
+    bot.close(2, {"A": 90.0}, {"A": 0.125})
+    assert not bot.holdings, "the stop was not reached: the test shows nothing"
+    # The bars of another symbol are missing, and back: its part of the capital was another's meanwhile.
+    assert bot.decide(3, {"A": 90.0}, {"A": 0.1429}) == []
+    assert bot.decide(4, {"A": 90.0}, {"A": 0.125}) == []
+    assert bot.decide(5, {"A": 90.0}, {"A": 0.0}) == []
+    assert bot.decide(6, {"A": 90.0}, {"A": 0.125})
+
+
+def test_what_lost_its_exits_is_sold_also_while_nothing_is_said_of_it() -> None:
+    bot = Bot(BRACKET, holdings={"A": Holding(Decimal(5), Decimal(100))})
+    guarded = bot.held({"A": 100.0})
+    assert bot.adherence.acted_on({}, guarded, FIRST) == {}
+    assert bot.adherence.acted_on({}, replace(guarded, exits=frozenset()), FIRST) == {"A": Decimal(0)}
+    selling = {"A": an_order(1, symbol="A", side=Side.SELL)}
+    on_its_way = replace(guarded, exits=frozenset(), open_orders=selling)
+    assert bot.adherence.acted_on({}, on_its_way, FIRST) == {}
+
+
+def test_an_entry_that_is_filled_in_part_is_left_to_be_filled() -> None:
+    bot = Bot(BRACKET)
+    bot.decide(0, {"A": 100.0}, {"A": 0.4})
+    entry = an_order(1, symbol="A", qty=Decimal(100), state=OrderState.PARTIALLY_FILLED, filled_qty=Decimal(99))
+    almost = replace(
+        bot.held({"A": 100.6}),
+        portfolio=Portfolio({"A": Holding(Decimal(99), Decimal(100))}),
+        open_orders={"A": entry},
+        exits=frozenset(),
+        orders={entry.client_order_id: entry},
+    )
+    assert bot.adherence.acted_on({"A": Decimal("0.4")}, almost, FIRST) == {}
+    assert bot.adherence.acted_on({"A": Decimal(0)}, almost, FIRST) == {"A": Decimal(0)}
+
+
+@pytest.mark.parametrize("handling", [BRACKET, MIX], ids=["bracket", "rebalancing"])
+@pytest.mark.parametrize("unseen", [True, False])
+def test_a_bar_without_data_takes_no_wish_away_and_no_opinion_does(handling: Handling, unseen: bool) -> None:
+    bot = Bot(handling)
+    assert bot.decide(0, {"A": 100.0}, {"A": 0.2})
+    ended(bot, OrderState.EXPIRED)
+    blind = replace(bot.held({"A": 100.0}), unseen=frozenset({"A"} if unseen else ()))
+    assert bot.adherence.acted_on({}, blind, FIRST) == {}
+    assert bool(bot.decide(2, {"A": 100.0}, {"A": 0.2})) is unseen
+
+
+def test_a_lowered_capital_does_not_wait_for_the_day() -> None:
+    bot = Bot(MIX)
+    bot.close(0, {"A": 100.0}, {"A": 0.5})
+    bot.close(1, {"A": 100.0}, {"A": 0.5})
+    assert bot.qty("A") == 125
+    half = replace(bot.held({"A": 100.0}), capital=Decimal(CAPITAL) / 2)
+    restarted = Adherence(MIX, bot.adherence.to_json())
+    weights = {"A": Decimal("0.5")}
+    assert restarted.acted_on(weights, half, FIRST + timedelta(days=2)) == weights
+    restarted.allocated(weights, allocate({}, {}, Portfolio(), {}, Decimal(1), EXECUTION), half)
+    assert restarted.acted_on(weights, half, FIRST + timedelta(days=3)) == {}
+
+
+def test_what_was_decided_of_a_symbol_counts_no_more_once_the_bot_trades_it_no_longer() -> None:
+    bot = Bot(BRACKET)
+    bot.close(0, {"A": 100.0}, {"A": 0.2})
+    without = Adherence(BRACKET, bot.adherence.to_json(), ["B"])
+    again = Adherence(BRACKET, without.to_json(), ["A", "B"])
+    nothing = replace(bot.held({"A": 100.0}), orders={})
+    assert again.acted_on({"A": Decimal("0.2")}, nothing, FIRST) == {"A": Decimal("0.2")}
+
+
+@pytest.mark.parametrize(
+    ("price", "offset", "loss", "stop"),
+    [("100", -200, "0.01", "97.99"), ("3.00", 0, "0.001", "2.99"), ("100", 10, "0.05", "95.00")],
+)
+def test_a_stop_is_always_below_what_the_entry_costs(price: str, offset: int, loss: str, stop: str) -> None:
+    execution = Execution(
+        use_market_orders=False,
+        limit_offset_bps=offset,
+        min_trade_percent=Decimal(1),
+        bracket=Bracket(stop_loss=Decimal(loss)),
+    )
+    (entry,) = allocate({"A": Decimal("0.2")}, {"A": Decimal(price)}, Portfolio(), {}, Decimal(1000), execution).intents
+    assert entry.stop_loss_price == Decimal(stop)
+
+
 def test_after_a_kill_everything_is_decided_anew() -> None:
     bot = Bot(BRACKET)
     bot.close(0, {"A": 100.0}, {"A": 0.2})
