@@ -20,6 +20,7 @@ Seen = TypeVar("Seen")
 MERGE = "application/merge-patch+json"
 APPLY = "application/apply-patch+yaml"
 _POLL_SECONDS = 0.1
+_REOPENING_SECONDS = 30.0
 
 PATHS = {
     "Namespace": ("api/v1", "namespaces"),
@@ -152,14 +153,20 @@ class ApiServer:
             headers.append(("Impersonate-User", self._impersonate["user"]))
             headers += [("Impersonate-Group", group) for group in self._impersonate["groups"]]
         url = f"{self.url}/{path}" + (f"?{urlencode(query)}" if query else "")
-        response = self._client.rest_client.pool_manager.request(
-            method,
-            url,
-            body=_encoded(body) if body is not None else None,
-            headers=urllib3.HTTPHeaderDict(headers),
-            timeout=60.0,
-            retries=False,
-        )
+        deadline = time.monotonic() + _REOPENING_SECONDS
+        while True:
+            response = self._client.rest_client.pool_manager.request(
+                method,
+                url,
+                body=_encoded(body) if body is not None else None,
+                headers=urllib3.HTTPHeaderDict(headers),
+                timeout=60.0,
+                retries=False,
+            )
+            # A CRD that was changed a moment ago: the API server asks to be asked again.
+            if response.status != 429 or b"(re)initializing" not in response.data or time.monotonic() > deadline:
+                break
+            time.sleep(_POLL_SECONDS)
         try:
             document = json.loads(response.data) if response.data else {}
         except ValueError:
