@@ -2,8 +2,8 @@
 taken. And what it says before anything is rounded.
 """
 
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -11,6 +11,9 @@ from tradingbot_research.market import Bars, Flags, Floats
 from tradingbot_research.sweep import StrategyBroke
 from tradingbot_runtime.strategies.contract import Strategy
 from tradingbot_runtime.strategies.evaluation import StrategyFailed, weights_of
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def live_rows(strategy: Strategy[Any], bars: Bars, steps: Sequence[int]) -> Iterator[tuple[int, Floats]]:
@@ -54,12 +57,7 @@ def raw_targets(strategy: Strategy[Any], bars: Bars) -> Floats | str:
     """Targets for all bars, bars x symbols, as they come; or in words why they are none. Raises StrategyBroke."""
     import pandas as pd
 
-    frames = bars.frames()
-    try:
-        found = strategy.targets(frames)
-    except Exception as error:
-        # Somebody else's code: whatever it raises is an answer.
-        raise StrategyBroke(f"{strategy.name}: {type(error).__name__}: {error}") from error
+    found = _asked(strategy, bars.frames())
     if not isinstance(found, pd.DataFrame):
         return f"targets returned {type(found).__name__}: return a DataFrame, a row a bar, a column a symbol"
     unknown = sorted(set(map(str, found.columns)) - set(bars.symbols))
@@ -78,9 +76,14 @@ def raw_targets(strategy: Strategy[Any], bars: Bars) -> Floats | str:
 def changes_its_bars(strategy: Strategy[Any], bars: Bars) -> bool:
     """Whether the frames are others after it was asked. Raises StrategyBroke."""
     given, kept = bars.frames(), bars.frames()
+    _asked(strategy, given)
+    return list(given) != list(kept) or any(not given[symbol].equals(kept[symbol]) for symbol in kept)
+
+
+def _asked(strategy: Strategy[Any], frames: Mapping[str, "pd.DataFrame"]) -> Any:
+    """Whatever `targets` gives, which need not be targets."""
     try:
-        strategy.targets(given)
+        return strategy.targets(frames)
     except Exception as error:
         # Somebody else's code: whatever it raises is an answer.
         raise StrategyBroke(f"{strategy.name}: {type(error).__name__}: {error}") from error
-    return list(given) != list(kept) or any(not given[symbol].equals(kept[symbol]) for symbol in kept)

@@ -8,12 +8,11 @@ Lehmann, "Fads, martingales, and market efficiency", Quarterly Journal of Econom
 from collections.abc import Mapping
 from typing import Annotated
 
-import numpy as np
 import pandas as pd
 from pydantic import Field, ValidationInfo, field_validator
 
 from tradingbot_runtime.strategies.contract import Parameters, Strategy
-from tradingbot_runtime.strategies.windows import closes_of, window_z_scores
+from tradingbot_runtime.strategies.windows import closes_of, entered, window_z_scores
 
 
 class MeanReversionParameters(Parameters):
@@ -55,5 +54,5 @@ class MeanReversion(Strategy[MeanReversionParameters]):
         closes = closes_of(bars)
         weight = min(self.parameters.max_weight, 1 / max(len(bars), 1))
         z = window_z_scores(closes.to_numpy(), self.parameters.lookback)
-        found = np.where(z <= -self.parameters.entry_z, weight, np.where(z > -self.parameters.exit_z, 0.0, np.nan))
+        found = entered(-z, self.parameters.entry_z, self.parameters.exit_z, weight)
         return pd.DataFrame(found, index=closes.index, columns=closes.columns)

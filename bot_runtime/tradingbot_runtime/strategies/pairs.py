@@ -8,12 +8,11 @@ hedged trade: what is held rises and falls with the market.
 from collections.abc import Mapping
 from typing import Annotated
 
-import numpy as np
 import pandas as pd
 from pydantic import Field, ValidationInfo, field_validator
 
 from tradingbot_runtime.strategies.contract import Parameters, Strategy
-from tradingbot_runtime.strategies.windows import closes_of, window_z_scores
+from tradingbot_runtime.strategies.windows import closes_of, entered, window_z_scores
 
 _Symbol = Annotated[str, Field(min_length=1, max_length=16, pattern=r"^[A-Z][A-Z0-9./]*$")]
 
@@ -79,7 +78,5 @@ class Pairs(Strategy[PairsParameters]):
         z = window_z_scores((pair[:, 0] / pair[:, 1])[:, None], chosen.lookback)[:, 0]
         for symbol, cheap in ((chosen.first, -z), (chosen.second, z)):
             if symbol in found.columns:
-                found[symbol] = np.where(
-                    cheap >= chosen.entry_z, chosen.weight, np.where(cheap < chosen.exit_z, 0.0, np.nan)
-                )
+                found[symbol] = entered(cheap, chosen.entry_z, chosen.exit_z, chosen.weight)
         return found

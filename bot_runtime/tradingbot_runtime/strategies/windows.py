@@ -48,6 +48,11 @@ def window_sums(values: Floats, length: int) -> Floats:
     return total
 
 
+def entered(cheapness: Floats, entry: float, leave: float, weight: float) -> Floats:
+    """The weight from `entry` on, 0 below `leave`, and NaN between both: no opinion, so that what is held stays."""
+    return np.where(cheapness >= entry, weight, np.where(cheapness < leave, 0.0, np.nan))
+
+
 def window_z_scores(values: Floats, length: int) -> Floats:
     """(value - mean) / standard deviation of the last `length` rows, this one included; the sample's, n - 1.
 

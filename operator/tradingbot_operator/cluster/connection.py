@@ -118,11 +118,11 @@ class Connection:
 
     async def get(self, resource: Resource, namespace: str | None, name: str) -> dict[str, Any]:
         """Reads one object."""
-        return await self._request("GET", resource.path(namespace, name))
+        return _decoded(await self._request("GET", resource.path(namespace, name)))
 
     async def get_metadata(self, resource: Resource, namespace: str | None, name: str) -> dict[str, Any]:
         """Reads an object's metadata only."""
-        return await self._request("GET", resource.path(namespace, name), accept=_METADATA)
+        return _decoded(await self._request("GET", resource.path(namespace, name), accept=_METADATA))
 
     async def list(
         self,
@@ -148,8 +148,8 @@ class Connection:
         """A collection's pages with the version that all of them are of: at no time is the whole of it in memory."""
         query = _list_query(label_selector, LIST_PAGE)
         while True:
-            page = await self._request(
-                "GET", resource.path(namespace), query=query, timeout_seconds=LIST_TIMEOUT_SECONDS
+            page = _decoded(
+                await self._request("GET", resource.path(namespace), query=query, timeout_seconds=LIST_TIMEOUT_SECONDS)
             )
             # The items of a list carry neither of these themselves.
             named = {"apiVersion": resource.api_version, "kind": resource.kind}
@@ -165,7 +165,7 @@ class Connection:
         """A collection's pages with no more of each object than its name and version."""
         query, path = _list_query(label_selector, VERSIONS_PAGE), resource.path(namespace)
         while True:
-            content = await self._answer(
+            content = await self._request(
                 "GET", path, query=query, accept=ACCEPTED, timeout_seconds=LIST_TIMEOUT_SECONDS
             )
             try:
@@ -223,35 +223,39 @@ class Connection:
     ) -> dict[str, Any]:
         """Creates an object. With a `manager` its fields are that one's, and a field that nobody knows is refused."""
         query = {"fieldManager": manager, "fieldValidation": "Strict"} if manager is not None else None
-        return await self._request("POST", resource.path(namespace), query=query, body=body)
+        return _decoded(await self._request("POST", resource.path(namespace), query=query, body=body))
 
     async def replace(self, resource: Resource, namespace: str, name: str, body: Mapping[str, Any]) -> dict[str, Any]:
         """Replaces an object; with a resourceVersion only where nobody wrote since."""
-        return await self._request("PUT", resource.path(namespace, name), body=body)
+        return _decoded(await self._request("PUT", resource.path(namespace, name), body=body))
 
     async def apply(
         self, resource: Resource, body: Mapping[str, Any], *, manager: str, subresource: str = ""
     ) -> dict[str, Any]:
         """Server-side apply; fields that others own are taken over."""
         metadata = body["metadata"]
-        return await self._request(
-            "PATCH",
-            resource.path(metadata["namespace"], metadata["name"], subresource),
-            query={"fieldManager": manager, "force": "true"},
-            body=body,
-            content_type=APPLY_PATCH,
+        return _decoded(
+            await self._request(
+                "PATCH",
+                resource.path(metadata["namespace"], metadata["name"], subresource),
+                query={"fieldManager": manager, "force": "true"},
+                body=body,
+                content_type=APPLY_PATCH,
+            )
         )
 
     async def merge(
         self, resource: Resource, namespace: str, name: str, body: Mapping[str, Any], *, manager: str
     ) -> dict[str, Any]:
         """A JSON merge patch: lists are replaced whole."""
-        return await self._request(
-            "PATCH",
-            resource.path(namespace, name),
-            query={"fieldManager": manager},
-            body=body,
-            content_type=MERGE_PATCH,
+        return _decoded(
+            await self._request(
+                "PATCH",
+                resource.path(namespace, name),
+                query={"fieldManager": manager},
+                body=body,
+                content_type=MERGE_PATCH,
+            )
         )
 
     async def patch(
@@ -265,13 +269,15 @@ class Connection:
         subresource: str = "",
     ) -> dict[str, Any]:
         """A JSON patch; an operation that replaces /metadata/resourceVersion makes it a conflict where that differs."""
-        return await self._request(
-            "PATCH",
-            resource.path(namespace, name, subresource),
-            query={"fieldManager": manager},
-            # A list: the client takes anything else for a merge patch.
-            body=list(operations),
-            content_type=JSON_PATCH,
+        return _decoded(
+            await self._request(
+                "PATCH",
+                resource.path(namespace, name, subresource),
+                query={"fieldManager": manager},
+                # A list: the client takes anything else for a merge patch.
+                body=list(operations),
+                content_type=JSON_PATCH,
+            )
         )
 
     async def delete(self, resource: Resource, namespace: str, name: str, *, uid: str) -> None:
@@ -285,29 +291,6 @@ class Connection:
         await self._request("DELETE", resource.path(namespace, name), body=body)
 
     async def _request(
-        self,
-        method: str,
-        path: str,
-        *,
-        query: Mapping[str, str] | None = None,
-        body: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
-        content_type: str = "application/json",
-        accept: str = "application/json",
-        timeout_seconds: float | None = None,
-    ) -> dict[str, Any]:
-        return _decoded(
-            await self._answer(
-                method,
-                path,
-                query=query,
-                body=body,
-                content_type=content_type,
-                accept=accept,
-                timeout_seconds=timeout_seconds,
-            )
-        )
-
-    async def _answer(
         self,
         method: str,
         path: str,
