@@ -42,9 +42,10 @@ from bench.kill_fleet import (
     wait_for_pods,
     write,
 )
-from bench.operator_cluster import ApiServer, ControlPlane, Json, Running, control_plane, free_ports
+from bench.operator_cluster import ApiServer, ControlPlane, Json, Running, control_plane
 from bench.programs import DEADLINE_SECONDS, Program, cable, key_headers, simulator
 from bench.runtime_signals import percentile
+from free_ports import free_ports
 
 KILLS_A_REPEAT = 20
 TOGETHER_A_REPEAT = 10

@@ -12,7 +12,6 @@ import json
 import os
 import re
 import signal
-import socket
 import ssl
 import subprocess
 import sys
@@ -29,6 +28,7 @@ from typing import Any, Final
 import yaml
 
 from bench.programs import HACK, resident_mib
+from free_ports import free_ports
 
 Json = dict[str, Any]
 
@@ -375,15 +375,3 @@ def _answers(connection: HTTPConnection, path: str) -> bool:
 def end_with_us() -> None:
     """In a child before it runs: whatever ends this process ends it, too."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
-    finally:
-        for one in sockets:
-            one.close()

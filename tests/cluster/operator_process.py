@@ -3,7 +3,6 @@
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 from http.client import HTTPConnection
@@ -11,6 +10,8 @@ from pathlib import Path
 
 from api_server import eventually
 from nursery import ForkedOperator, Nursery
+
+from free_ports import free_ports
 
 REPORT_PORT = 18999
 _WRITES = {"PATCH", "POST", "PUT", "DELETE"}
@@ -47,7 +48,7 @@ class OperatorProcess:
     def launch(self) -> None:
         """Starts it and does not wait."""
         # Anew each time: while it was down, somebody else may have taken what it had.
-        self._probe_port, self._metrics_port = _free_ports(2)
+        self._probe_port, self._metrics_port = free_ports(2)
         options = {
             "--runtime-image": "tradingbot-runtime:test",
             "--listen": "127.0.0.1",
@@ -164,14 +165,3 @@ class OperatorProcess:
             return connection.getresponse().read().decode()
         finally:
             connection.close()
-
-
-def _free_ports(count: int) -> list[int]:
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for entry in sockets:
-            entry.bind(("127.0.0.1", 0))
-        return [entry.getsockname()[1] for entry in sockets]
-    finally:
-        for entry in sockets:
-            entry.close()

@@ -9,7 +9,6 @@ import random
 import re
 import shlex
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -24,6 +23,7 @@ import yaml
 from typer.testing import CliRunner
 
 from contract.conftest import DEADLINE_SECONDS, served
+from free_ports import free_ports
 from simulation.world import World
 from tradingbot_api import ClosedSession, ClosedSessions, FlattenReport, SessionReport
 from tradingbot_runtime.cli import app
@@ -82,15 +82,9 @@ def write_noise(path: Path, symbols: list[str]) -> None:
     path.write_text("\n".join(rows) + "\n")
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def run_until_ready(words: list[str], directory: Path, environment: dict[str, str]) -> int:
     """Runs a bot until it is ready, and ends it as Kubernetes does; gives its exit code."""
-    port = free_port()
+    port = free_ports(1)[0]
     with (directory / "bot.log").open("wb") as log:
         bot = subprocess.Popen(
             [*words, "--listen", f"127.0.0.1:{port}"], cwd=directory, env=environment, stdout=log, stderr=log

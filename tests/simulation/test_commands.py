@@ -12,7 +12,8 @@ import pytest
 import yaml
 
 from builders import UID
-from simulation.test_process import BIN, KEYS, free_port, orders_at, page, process, until
+from free_ports import free_ports
+from simulation.test_process import BIN, KEYS, orders_at, page, process, until
 from tradingbot_api import AuditReports, FlattenReport
 
 SESSION_SECONDS = 8
@@ -20,7 +21,7 @@ SESSION_SECONDS = 8
 
 @pytest.fixture
 def simulator(tmp_path: Path) -> Iterator[int]:
-    port = free_port()
+    port = free_ports(1)[0]
     speed = ("--session-seconds", str(SESSION_SECONDS), "--requests-per-minute", "0")
     with process(
         *(str(BIN / "alpaca-simulator"), "serve", "--port", str(port), *speed), log=tmp_path / "simulator.log"
@@ -69,7 +70,7 @@ def traded_sessions(port: int) -> list[Any]:
 
 
 def test_a_dead_bot_is_flattened_and_what_it_reported_is_audited(tmp_path: Path, simulator: int) -> None:
-    port, config = free_port(), a_config(tmp_path, simulator)
+    port, config = free_ports(1)[0], a_config(tmp_path, simulator)
     bot = (
         *(str(BIN / "tradingbot"), "run", "--config", str(config), "--state", "state", "--control", "none"),
         *("--listen", f"127.0.0.1:{port}", "--record", "day.jsonl"),

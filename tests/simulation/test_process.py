@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -17,17 +16,12 @@ import pytest
 import yaml
 
 from builders import UID
+from free_ports import free_ports
 from tradingbot_runtime.state import verify
 
 DEADLINE_SECONDS = 180.0
 BIN = Path(sys.executable).parent
 KEYS = {"APCA_API_KEY_ID": "PKDEMOPAPER", "APCA_API_SECRET_KEY": "demo-paper-secret"}
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def page(port: int, path: str) -> Any:
@@ -59,7 +53,7 @@ def process(*command: str, log: Path) -> Iterator[subprocess.Popen[bytes]]:
 
 @pytest.fixture
 def simulator(tmp_path: Path) -> Iterator[int]:
-    port = free_port()
+    port = free_ports(1)[0]
     pace = ("--session-seconds", "60", "--requests-per-minute", "0")
     command = (str(BIN / "alpaca-simulator"), "serve", "--port", str(port), *pace)
     with process(*command, log=tmp_path / "simulator.log"):
@@ -72,7 +66,7 @@ def orders_at(simulator: int) -> list[dict[str, Any]]:
 
 
 def test_a_bot_that_is_killed_by_the_system_comes_back_and_doubles_nothing(tmp_path: Path, simulator: int) -> None:
-    port, config, control = free_port(), tmp_path / "bot.yaml", tmp_path / "control.yaml"
+    port, config, control = free_ports(1)[0], tmp_path / "bot.yaml", tmp_path / "control.yaml"
     url = f"http://127.0.0.1:{simulator}"
     config.write_text(
         yaml.safe_dump(

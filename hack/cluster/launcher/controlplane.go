@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -184,19 +185,23 @@ func (c *controlPlane) bringAll(ctx context.Context) error {
 	return c.bring(ctx, controllerManager(c.state, controllers, ports[3], client, "4 s"))
 }
 
+// Below what Linux gives to connections and to whoever listens on port 0 (32768 and up), and below the NodePorts:
+// between our look at a port and its component's bind, no connection of anybody's can have taken it.
+const firstPort, afterLastPort = 20_000, 30_000
+
 // freePorts holds all of them at once, so that it does not find one twice.
 func freePorts(count int) ([]string, error) {
 	var ports []string
-	for range count {
-		listener, err := net.Listen("tcp", "127.0.0.1:0")
+	for tries := 0; len(ports) < count; tries++ {
+		port := strconv.Itoa(firstPort + rand.IntN(afterLastPort-firstPort))
+		listener, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", port))
 		if err != nil {
+			if tries < 100 {
+				continue
+			}
 			return nil, err
 		}
 		defer listener.Close()
-		_, port, err := net.SplitHostPort(listener.Addr().String())
-		if err != nil {
-			return nil, err
-		}
 		ports = append(ports, port)
 	}
 	return ports, nil
