@@ -159,6 +159,27 @@ def test_a_killed_bot_goes_once_its_kill_is_confirmed(world: World) -> None:
     wait_until_gone(world, bot)
 
 
+def test_a_kill_in_the_middle_of_a_deletion_holds_the_bot_until_it_is_flat_and_outlives_it(world: World) -> None:
+    bot, runtime = a_running_bot(world, onKill="Flatten")
+    delete(world, bot)
+    report(runtime, deletion=seen(openOrders=1))
+    wait_until_it_waits_for(world, bot, "WaitingForCancel")
+    world.api.patch("TradingBot", bot, {"metadata": {"annotations": {"tradingbots.dev/kill": "stop"}}}, world.namespace)
+    world.wait_for_condition(bot, "Killed", "True", "KillRequested")
+    # What the deletion asked for is done, what the kill asks for is not.
+    kill = {"epoch": 1, "reason": "stop", "observedAt": "2026-01-01T00:01:00Z", "ordersCancelledAt": CONFIRMED}
+    report(runtime, openOrders=0, deletion=seen(ordersCancelledAt=CONFIRMED), kill=kill | {"openPositions": 1})
+    wait_until_it_waits_for(world, bot, "WaitingForFlat")
+    report(runtime, kill=kill | {"openPositions": 0, "flatAt": CONFIRMED})
+    wait_until_gone(world, bot)
+    (record,) = world.api.list("KillRecord", world.namespace)
+    assert (record["spec"]["epoch"], "releasedAt" in record["status"], "flatAt" in str(record["status"])) == (
+        1,
+        False,
+        True,
+    )
+
+
 def test_a_deletion_in_the_foreground_is_no_tug_of_war(world: World) -> None:
     bot, runtime = a_running_bot(world)
     delete(world, bot, propagationPolicy="Foreground")

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any
+from uuid import UUID
 
 Json = Mapping[str, Any]
 
@@ -49,6 +50,14 @@ def text_of(body: Json, field: str) -> str:
     if not isinstance(value, str) or not value:
         raise ValueError(f"the broker's answer has no {field}")
     return value
+
+
+def id_of(body: Json, field: str) -> str:
+    """An id of Alpaca's, a UUID in its usual form: it becomes a part of addresses. Raises ValueError."""
+    try:
+        return str(UUID(text_of(body, field)))
+    except ValueError as error:
+        raise ValueError(f"{field} is no id: {body.get(field)!r}") from error
 
 
 def moment_of(body: Json, field: str) -> datetime:

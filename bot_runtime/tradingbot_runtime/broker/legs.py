@@ -19,7 +19,7 @@ def rolled_up(orders: Iterable[BrokerOrder]) -> tuple[BrokerOrder, ...]:
     legs_of: dict[str, tuple[str, ...]] = {}
     for order in orders:
         for one in flattened((order,)):
-            newest[one.broker_id] = replace(one, legs=())
+            newest[one.broker_id] = one
             if one.legs:
                 legs_of[one.broker_id] = tuple(leg.broker_id for leg in one.legs)
     inside = {leg for legs in legs_of.values() for leg in legs}
@@ -34,6 +34,6 @@ def flattened(orders: Iterable[BrokerOrder]) -> Iterator[BrokerOrder]:
 
 
 def _with_legs(order: BrokerOrder, newest: dict[str, BrokerOrder], legs_of: dict[str, tuple[str, ...]]) -> BrokerOrder:
-    return replace(
-        order, legs=tuple(_with_legs(newest[leg], newest, legs_of) for leg in legs_of.get(order.broker_id, ()))
-    )
+    legs = tuple(_with_legs(newest[leg], newest, legs_of) for leg in legs_of.get(order.broker_id, ()))
+    # Most orders have none, and a copy of each costs more than all the rest.
+    return order if not legs and not order.legs else replace(order, legs=legs)

@@ -60,7 +60,7 @@ class TradeUpdates:
         self._heartbeat_seconds = heartbeat_seconds
         self._session = session
         self._monotonic = monotonic
-        self._dropped: asyncio.Future[str] | None = None
+        self._listening: _Listening | None = None
         self.frames = 0
         """Frames read since the process began."""
         self.frames_unreadable = 0
@@ -70,8 +70,8 @@ class TradeUpdates:
 
     def drop(self, reason: str) -> None:
         """Ends the present `listen` with BrokerUnavailable; without one, nothing happens."""
-        if self._dropped is not None and not self._dropped.done():
-            self._dropped.set_result(reason)
+        if self._listening is not None:
+            self._listening.drop(reason)
 
     async def listen(self) -> AsyncGenerator[StreamConnected | TradeUpdate, None]:
         """StreamConnected once updates flow, and again after a frame that cannot be read; updates until the end.
@@ -79,13 +79,13 @@ class TradeUpdates:
         The end is BrokerUnavailable (socket lost, mute, dropped, talking nonsense) or Unauthorized (bad keys, also
         when they are revoked in mid-stream).
         """
-        self._dropped = asyncio.get_running_loop().create_future()
+        listening = self._listening = _Listening()
         try:
             async with self._session() as session:
                 socket = await self._connect(session)
                 try:
                     yield StreamConnected()
-                    async with aclosing(self._events(socket, self._dropped)) as events:
+                    async with aclosing(self._events(socket, listening)) as events:
                         async for event in events:
                             yield event
                 finally:
@@ -100,11 +100,11 @@ class TradeUpdates:
             self.last_frame_at = None
 
     async def _events(
-        self, socket: aiohttp.ClientWebSocketResponse, dropped: "asyncio.Future[str]"
+        self, socket: aiohttp.ClientWebSocketResponse, listening: "_Listening"
     ) -> AsyncGenerator[StreamConnected | TradeUpdate, None]:
         unreadable = 0
         while True:
-            message = await _next(socket, dropped)
+            message = await listening.next(socket)
             try:
                 update = self._update_in(message)
             except Unreadable as error:
@@ -179,18 +179,32 @@ class TradeUpdates:
                 return body.get("data")
 
 
-async def _next(socket: aiohttp.ClientWebSocketResponse, dropped: "asyncio.Future[str]") -> aiohttp.WSMessage:
-    """The next message. Raises BrokerUnavailable when the connection is dropped first."""
-    receiving = asyncio.ensure_future(socket.receive())
-    try:
-        await asyncio.wait((receiving, dropped), return_when=asyncio.FIRST_COMPLETED)
-        if dropped.done():
-            raise BrokerUnavailable(f"trade updates: the stream is mute: {dropped.result()}")
-        return receiving.result()
-    finally:
-        if not receiving.done():
-            receiving.cancel()
-            await asyncio.wait((receiving,))
+class _Listening:
+    """One connection's wait for frames, which may be ended from outside."""
+
+    def __init__(self) -> None:
+        self._reason: str | None = None
+        self._wait: asyncio.Timeout | None = None
+
+    def drop(self, reason: str) -> None:
+        """Ends the wait that is on, or else the next; the first reason counts."""
+        self._reason = self._reason or reason
+        if self._wait is not None:
+            self._wait.reschedule(asyncio.get_running_loop().time())
+
+    async def next(self, socket: aiohttp.ClientWebSocketResponse) -> aiohttp.WSMessage:
+        """The next message. Raises BrokerUnavailable when the connection is dropped first."""
+        if self._reason is None:
+            try:
+                # A limit that only a drop sets: a task and a future for each frame would cost more than reading it.
+                async with asyncio.timeout(None) as self._wait:
+                    return await socket.receive()
+            except TimeoutError:
+                if self._reason is None:
+                    raise
+            finally:
+                self._wait = None
+        raise BrokerUnavailable(f"trade updates: the stream is mute: {self._reason}")
 
 
 def _check_authorized(data: object) -> None:

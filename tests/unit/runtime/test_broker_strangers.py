@@ -27,11 +27,10 @@ ODD: list[dict[str, Any]] = [
     {"side": None},
     {"side": "sell_short"},
     {"symbol": ["BTC", "USD"], "asset_class": "crypto"},
-    {"asset_class": ["swaps"]},
-    {"extended_hours": None},
     {"created_at": None},
-    {"expires_at": "x"},
-    {"replaced_by": ""},
+    {"created_at": "x"},
+    {"status": None},
+    {"replaced_by": "x"},
     {"qty": "ten"},
     {"filled_qty": "NaN"},
     {"id": "not a uuid"},
@@ -58,6 +57,21 @@ async def test_one_of_ours_that_cannot_be_read_is_never_skipped(odd: dict[str, A
     with pytest.raises(BrokerUnavailable):
         await desk.broker.open_orders()
     assert desk.broker.health().unreadable_skipped == 0
+
+
+UNNEEDED: list[dict[str, Any]] = [
+    {"asset_class": ["swaps"]},
+    {"extended_hours": None},
+    {"expires_at": "x"},
+    {"replaced_by": ""},
+    {"time_in_force": "fortnight", "position_intent": 7},
+]
+
+
+@pytest.mark.parametrize("odd", UNNEEDED, ids=str)
+async def test_what_nobody_here_needs_hides_no_order(odd: dict[str, Any]) -> None:
+    desk = Desk((200, [{**ORDER, **odd}]))
+    assert [order.broker_id for order in await desk.broker.open_orders()] == [ORDER["id"]]
 
 
 @pytest.mark.parametrize("entry", [7, None, {}, {**ORDER, "client_order_id": None}])
