@@ -275,7 +275,7 @@ class Errands:
         # Orders first: once none of ours is open, the positions read after that can no longer change under us.
         urgent = command.urgent
         listed = await self._broker.open_orders(urgent=urgent)
-        ours = await self._broker.orders_since(command.since, command.prefix, urgent=urgent)
+        ours = await self._broker.orders_since(command.since, command.prefix, urgent=urgent, symbols=command.symbols)
         positions = await self._broker.positions(urgent=urgent)
         figures = await self._broker.figures(urgent=urgent)
         since = command.activities_since

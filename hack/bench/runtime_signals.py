@@ -135,7 +135,7 @@ class _Wired:
         return ()
 
     async def orders_since(
-        self, after: datetime | None, prefix: str, *, urgent: bool = False
+        self, after: datetime | None, prefix: str, *, urgent: bool = False, symbols: Sequence[str] = ()
     ) -> tuple[BrokerOrder, ...]:
         return ()
 

@@ -78,7 +78,7 @@ class AlpacaBroker:
 
         `budget`: makes the request budget of an API, from its name. `monotonic`: machine time, in seconds.
         """
-        self._strangers = Strangers(prefix)
+        self._prefix, self._strangers = prefix, Strangers(prefix)
         self._budgets = {api: budget(api.value) for api in Api}
         self._standing = KeyStanding()
         retries = retries or Retries(rng)
@@ -162,19 +162,21 @@ class AlpacaBroker:
         """All open orders of the account, whoever placed them; a parent that is open has its legs inside.
 
         Asked for flat, because a rolled-up list hides the open exits of an entry that was filled; rolled up as well
-        only where there is something to roll up.
+        only where an order of the bot's own may have something to roll up: others' are nobody's business here.
         """
         on = self._connection(urgent)
         flat = await self._listed(on, QueryOrderStatus.OPEN, None, nested=False)
-        if all(order.order_class == OrderClass.SIMPLE for order in flat):
+        ours = (order for order in flat if order.client_order_id.startswith(self._prefix))
+        if all(order.order_class == OrderClass.SIMPLE for order in ours):
             return self._seen(flat)
         return self._seen(rolled_up((*flat, *await self._listed(on, QueryOrderStatus.OPEN, None, nested=True))))
 
     async def orders_since(
-        self, after: datetime | None, prefix: str, *, urgent: bool = False
+        self, after: datetime | None, prefix: str, *, urgent: bool = False, symbols: Sequence[str] = ()
     ) -> tuple[BrokerOrder, ...]:
         """Orders in any state created after a moment of market time, whose client_order_id begins with `prefix`."""
-        listed = await self._listed(self._connection(urgent), QueryOrderStatus.ALL, after, nested=True)
+        on = self._connection(urgent)
+        listed = await self._listed(on, QueryOrderStatus.ALL, after, nested=True, symbols=symbols)
         return self._seen(tuple(order for order in listed if order.client_order_id.startswith(prefix)))
 
     async def order(self, client_order_id: str) -> BrokerOrder | None:
@@ -312,9 +314,15 @@ class AlpacaBroker:
         return self._snapshots if urgent else self._reads
 
     async def _listed(
-        self, on: Connection, status: QueryOrderStatus, after: datetime | None, *, nested: bool
+        self,
+        on: Connection,
+        status: QueryOrderStatus,
+        after: datetime | None,
+        *,
+        nested: bool,
+        symbols: Sequence[str] = (),
     ) -> tuple[BrokerOrder, ...]:
-        return await orders(on, status, after, self._strangers, nested=nested)
+        return await orders(on, status, after, self._strangers, nested=nested, symbols=symbols)
 
     async def _find(self, doing: str, ask: Callable[[], object]) -> BrokerOrder | None:
         def call() -> BrokerOrder | None:

@@ -44,16 +44,25 @@ class _Page:
 
 
 async def orders(
-    on: Connection, status: QueryOrderStatus, after: datetime | None, strangers: Strangers, *, nested: bool
+    on: Connection,
+    status: QueryOrderStatus,
+    after: datetime | None,
+    strangers: Strangers,
+    *,
+    nested: bool,
+    symbols: Sequence[str] = (),
 ) -> tuple[BrokerOrder, ...]:
     """All orders in a status that were submitted after a moment, oldest first; others' that cannot be read left out.
+    Only those of `symbols`, where any are named.
 
     Raises BrokerUnavailable when there are more than can be read: half a list must not be taken for the whole.
     """
     found: dict[str, BrokerOrder] = {}
     seen: set[str] = set()
     for _ in range(MAX_PAGES):
-        request = GetOrdersRequest(status=status, limit=PAGE, direction=Sort.ASC, after=after, nested=nested)
+        request = GetOrdersRequest(
+            status=status, limit=PAGE, direction=Sort.ASC, after=after, nested=nested, symbols=list(symbols) or None
+        )
         page = await on.read("orders", partial(_page_of_orders, on, request, strangers))
         is_news = not page.ids <= seen
         seen |= page.ids

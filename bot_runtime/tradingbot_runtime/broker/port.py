@@ -126,9 +126,10 @@ class Broker(Protocol):
         ...
 
     async def orders_since(
-        self, after: datetime | None, prefix: str, *, urgent: bool = False
+        self, after: datetime | None, prefix: str, *, urgent: bool = False, symbols: Sequence[str] = ()
     ) -> tuple[BrokerOrder, ...]:
-        """Orders in any state created after a moment of market time, whose client_order_id begins with `prefix`.
+        """Orders in any state created after a moment of market time, whose client_order_id begins with `prefix`; only
+        those of `symbols`, where any are named.
 
         Each has its legs inside, in any state. Together with `open_orders` see `legs.rolled_up`.
         """

@@ -110,6 +110,8 @@ class TakeSnapshot:
     activities_since: datetime | None = None
     urgent: bool = False
     """Whether a kill waits for it: then it must not wait behind other reads."""
+    symbols: tuple[str, ...] = ()
+    """Of the orders that are no longer open, only those of these symbols; empty: of all."""
 
 
 @dataclass(frozen=True)

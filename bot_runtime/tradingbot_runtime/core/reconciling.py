@@ -36,6 +36,8 @@ SAME_LINE_AGAIN_AFTER: Final = timedelta(minutes=10)
 CHECKPOINT: Final = "reconciliation"
 UNCLEAN_RUNS_TO_HALT: Final = 3
 CLEAN_RUNS_TO_RESUME: Final = 2
+MOST_SYMBOLS_ASKED_FOR: Final = 50
+"""They are a part of an address, which has an end."""
 
 
 class Reconciliation:
@@ -60,6 +62,8 @@ class Reconciliation:
         self._symbols = frozenset(situation.config.symbols)
         self._under_way = False
         self._asked_at: datetime | None = None
+        self.last_took = timedelta(0)
+        """How long the last answer took (machine time)."""
         self._asked_at_market: datetime | None = None
         self._activities_asked_at: datetime | None = None  # market time
         self._suspected: tuple[object, ...] = ()  # differences seen once: only what is seen twice is one
@@ -90,7 +94,16 @@ class Reconciliation:
         self._asked_at_market = self._known.market
         activities_since = self._corporate.ask_since() if self._wants_activities() else None
         prefix, since = self._books.prefix, self._books.oldest_of_interest()
-        return [do.TakeSnapshot(reason, prefix, since, activities_since, urgent=self._known.is_closing)]
+        urgent = self._known.is_closing
+        symbols = self._symbols_asked_for() if urgent else ()
+        return [do.TakeSnapshot(reason, prefix, since, activities_since, urgent=urgent, symbols=symbols)]
+
+    def _symbols_asked_for(self) -> tuple[str, ...]:
+        """Whose ended orders a kill reads: the bot's own. What is open is listed whatever its symbol, and what ended
+        otherwise is asked for by its id; without this, fifty bots that are killed at once each read everybody's orders.
+        """
+        symbols = self._symbols | {order.symbol for order in self._books.orders.values() if not order.is_terminal}
+        return tuple(sorted(symbols)) if len(symbols) <= MOST_SYMBOLS_ASKED_FOR else ()
 
     def _wants_activities(self) -> bool:
         """To explain a difference, and now and then for dividends; a kill waits for neither."""
@@ -101,6 +114,11 @@ class Reconciliation:
             return False
         self._activities_asked_at = market
         return True
+
+    def _answered(self, now: Now) -> None:
+        self._under_way = False
+        if self._asked_at is not None:
+            self.last_took = now.machine - self._asked_at
 
     def since_asked(self, now: Now) -> timedelta:
         """Machine time since a snapshot was last asked for."""
@@ -123,7 +141,7 @@ class Reconciliation:
 
     def on_failed(self, reason: str, now: Now) -> list[do.Command]:
         """The broker's books could not be read: counts as unclean."""
-        self._under_way = False
+        self._answered(now)
         self._known.broker_connected = False
         self._known.counters["operational_errors", "snapshot"] += 1
         commands = self._conclude("Failed", (Difference("fetch_failed", "broker", "", reason),), now)
@@ -134,7 +152,7 @@ class Reconciliation:
 
         `asked_at`: machine time at which the reading began; None: nobody knows.
         """
-        self._under_way = False
+        self._answered(now)
         commands: list[do.Command] = []
         for word in snapshot.orders:
             commands += self._desk.broker_says(word, now, "snapshot")

@@ -33,6 +33,10 @@ CHECKS: Final = (
     (timedelta(minutes=1), timedelta(seconds=1)),
     (timedelta.max, timedelta(seconds=5)),
 )
+PAUSE_FOR_EACH_READ: Final = 3
+"""From one check that nothing but its time asks for to the next: so many times as long as the last took, at most 5 s.
+What the broker tells is read at once, see EARLY_CHECKS_AT_MOST.
+"""
 CHECK_WHILE_CLOSED_EVERY: Final = timedelta(seconds=30)
 """What is left to close waits for the open anyhow."""
 EARLY_CHECKS_AT_MOST: Final = 20
@@ -248,7 +252,9 @@ class Shutdown:
         if waits and not self._known.market_is_open:
             return CHECK_WHILE_CLOSED_EVERY
         age = now.machine - max(ending.observed_at for ending in unconfirmed)
-        return next((every for until, every in CHECKS if age < until), CHECKS[-1][1])
+        every = next((every for until, every in CHECKS if age < until), CHECKS[-1][1])
+        # Whoever is slow to answer has much to do: asked without a pause, it would do nothing but answer.
+        return max(every, min(PAUSE_FOR_EACH_READ * self._reconciliation.last_took, CHECKS[-1][1]))
 
     def on_snapshot(self, snapshot: BrokerSnapshot, asked_at: datetime | None, now: Now) -> list[do.Command]:
         """After the broker's books were read: cancel and close what is left, and note what the broker has confirmed."""

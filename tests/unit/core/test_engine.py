@@ -927,6 +927,31 @@ def test_trade_updates_alone_do_not_eat_the_request_limit_of_a_kill() -> None:
     assert of(do.TakeSnapshot, desk.tell(seen.Tick(), 1))
 
 
+def test_books_that_are_slow_to_come_are_asked_for_with_a_pause_for_what_was_told_meanwhile() -> None:
+    desk, order = stopped()
+    desk.tell(seen.SnapshotTaken(a_snapshot(orders=[a_word(order, "new")])), 0.1)
+    assert of(do.TakeSnapshot, desk.tell(seen.Tick(), 0.3))
+    desk.tell(seen.SnapshotTaken(a_snapshot(orders=[a_word(order, "new")])), 1)
+    assert not of(do.TakeSnapshot, desk.tell(seen.Tick(), 1.9))
+    assert of(do.TakeSnapshot, desk.tell(seen.TradeUpdate("canceled", a_word(order, "canceled"))))
+    desk.tell(seen.SnapshotTaken(a_snapshot(orders=[a_word(order, "new")])), 4)
+    assert of(do.TakeSnapshot, desk.tell(seen.Tick(), 5))
+
+
+def test_a_kill_reads_the_ended_orders_of_its_own_symbols_and_a_scheduled_look_those_of_all() -> None:
+    desk, order = stopped()
+    (asked,) = of(do.TakeSnapshot, desk.tell(seen.StreamConnected()))
+    assert asked.urgent
+    assert asked.symbols == ("AAPL", "MSFT")
+    elsewhere, kept = Desk(symbols=["NVDA"]), a_snapshot(orders=[a_word(order, "new")])
+    elsewhere.tell(seen.SnapshotTaken(kept))
+    (asked,) = of(do.TakeSnapshot, elsewhere.tell(seen.StreamConnected()))
+    assert (asked.urgent, asked.symbols) == (False, ())
+    elsewhere.tell(seen.SnapshotTaken(kept))
+    (asked,) = of(do.TakeSnapshot, elsewhere.tell(seen.KillSeen("stop", "TradingBot")))
+    assert asked.symbols == ("AAPL", "NVDA")
+
+
 def test_a_symbol_that_left_the_config_is_flattened_too() -> None:
     recovered = Recovered(fills=(Fill("x", 1, "GLD", Decimal(5), Decimal(100), OPEN),))
     desk = Desk(recovered, onKill="Flatten").ready(positions=[a_position("GLD", "5")])

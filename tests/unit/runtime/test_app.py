@@ -102,7 +102,7 @@ class FakeBroker:
         return tuple(order for order in self.taken.values() if order.broker_id not in self.cancelled)
 
     async def orders_since(
-        self, after: datetime | None, prefix: str, *, urgent: bool = False
+        self, after: datetime | None, prefix: str, *, urgent: bool = False, symbols: Sequence[str] = ()
     ) -> tuple[BrokerOrder, ...]:
         return tuple(
             a_word(an_order(client_order_id=key), "canceled" if order.broker_id in self.cancelled else "new")

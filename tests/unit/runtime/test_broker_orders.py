@@ -191,6 +191,20 @@ async def test_simple_orders_are_asked_for_once() -> None:
     assert len(desk.sent) == 1
 
 
+async def test_the_brackets_of_others_are_not_rolled_up() -> None:
+    desk = Desk((200, [ORDER | {"client_order_id": "theirs", "order_class": "bracket"}]))
+    assert [order.client_order_id for order in await desk.broker.open_orders()] == ["theirs"]
+    assert len(desk.sent) == 1
+
+
+async def test_ended_orders_may_be_asked_for_by_symbol() -> None:
+    desk = Desk((200, [ORDER]))
+    await desk.broker.orders_since(None, "tb-", symbols=("AAPL", "MSFT"))
+    await desk.broker.orders_since(None, "tb-")
+    assert "symbols=AAPL%2CMSFT" in desk.sent[0]
+    assert "symbols" not in desk.sent[1]
+
+
 async def test_an_order_that_comes_without_its_legs_is_asked_for_again_by_its_id() -> None:
     whole = an_answer(PARENT, "filled", an_answer(STOP_LEG, "held"))
     desk = Desk((200, an_answer(PARENT, "filled")), (200, whole))

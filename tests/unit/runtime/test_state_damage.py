@@ -183,6 +183,15 @@ def test_what_a_replication_tool_keeps_in_the_file_is_none_of_our_business(volum
     assert recovered(volume) == before
 
 
+def test_a_replication_tool_may_be_the_first_to_write_into_a_new_file(tmp_path: Path) -> None:
+    state_file(tmp_path).parent.mkdir()
+    with contextlib.closing(sqlite3.connect(state_file(tmp_path))) as connection:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("CREATE TABLE _litestream_seq (id INTEGER PRIMARY KEY, seq INTEGER)")
+    assert recovered(tmp_path).orders == ()
+    verify(tmp_path, "paper")
+
+
 def test_a_schema_version_that_was_set_back_is_refused(volume: Path) -> None:
     for version, said in ((0, "no schema version"), (1, "corrupt")):
         tampered(volume, f"PRAGMA user_version = {version}")

@@ -60,6 +60,15 @@ def test_a_restored_state_is_the_backup_and_says_so_in_its_journal(tmp_path: Pat
     assert backup.path.exists()
 
 
+def test_what_litestream_noted_of_the_replaced_state_is_not_taken_for_notes_of_the_restored(tmp_path: Path) -> None:
+    backup = a_backup_and_more(tmp_path)
+    notes = tmp_path / "paper/.state.db-litestream/ltx/0"
+    notes.mkdir(parents=True)
+    (notes / "0000000000000001-0000000000000001.ltx").touch()
+    restore(tmp_path, "paper", backup.path, NOON)
+    assert not (tmp_path / "paper/.state.db-litestream").exists()
+
+
 def test_the_replaced_state_stays_whole(tmp_path: Path) -> None:
     backup = a_backup_and_more(tmp_path)
     before = verify(tmp_path, "paper").last_hash
@@ -176,12 +185,15 @@ def test_the_named_backup_is_the_newest_that_verifies(tmp_path: Path) -> None:
         recovered(tmp_path)
 
 
-@pytest.mark.parametrize("loss", ["gone", "empty"])
+@pytest.mark.parametrize("loss", ["gone", "empty", "Litestream's"])
 def test_a_bot_that_lost_its_state_does_not_begin_anew(tmp_path: Path, loss: str) -> None:
     a_backup_and_more(tmp_path)
     state_file(tmp_path).unlink()
-    if loss == "empty":
+    if loss != "gone":
         state_file(tmp_path).touch()
+    if loss == "Litestream's":
+        with contextlib.closing(sqlite3.connect(state_file(tmp_path))) as connection:
+            connection.execute("CREATE TABLE _litestream_seq (id INTEGER PRIMARY KEY, seq INTEGER)")
     with pytest.raises(StateCorrupt, match=r"it is gone, and there are backups.*tradingbot state restore"):
         recovered(tmp_path)
 
