@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from tradingbot_api import Timeframe
-from tradingbot_research.market import FIELDS, Bars
+from tradingbot_research.doubts import Adjustment, doubts_of
+from tradingbot_research.market import FIELDS, Bars, Floats
 from tradingbot_runtime.core.quality import BAR_MINUTES, defect
 
 if TYPE_CHECKING:
@@ -21,8 +22,7 @@ TIME_COLUMNS: Final = ("timestamp", "time", "datetime", "date")
 SUFFIXES: Final = (".csv", ".csv.gz", ".parquet")
 MOST_BYTES: Final = 4 * 1024**3
 MOST_FILES: Final = 1000
-JUMP: Final = 0.3
-"""A move from one close to the next that a split or a dividend may explain better than the market."""
+ADJUSTED_CLOSES: Final = ("adj close", "adj_close", "adjclose", "adjusted close", "adjusted_close")
 
 
 class BarsUnusable(ValueError):
@@ -44,24 +44,37 @@ def read_bars(path: Path, symbols: Sequence[str] | None = None) -> BarsRead:
 
     Columns: timestamp (or time, datetime, date), open, high, low, close, volume, and symbol where a file holds several;
     the case does not matter, others are ignored. Times without a zone are UTC. Without a column `symbol` a file is of
-    the symbol that it is named after, or of the only one asked for. Raises BarsUnusable.
+    the symbol that it is named after, or of the only one asked for. A column of adjusted closes, such as Adj Close, is
+    only compared with the closes. Raises BarsUnusable.
     """
     files = _files(path, symbols)
     frames: dict[str, pd.DataFrame] = {}
+    adjustments = []
     for file in files:
         only = symbols[0] if symbols is not None and len(symbols) == 1 and len(files) == 1 else _stem(file)
-        for symbol, frame in _frames(file, only).items():
+        read, adjustment = _frames(file, only)
+        adjustments.append(adjustment)
+        for symbol, frame in read.items():
             if symbols is None or symbol in symbols:
                 if symbol in frames:
                     raise BarsUnusable(f"{file.name}: {symbol} is in another file, too")
                 frames[symbol] = frame
-    return checked(frames, symbols, str(path), tuple(file.name for file in files))
+    # Of several files the one that most is to be feared of.
+    worst = next(one for one in (Adjustment.RAW, Adjustment.UNKNOWN, Adjustment.ALL) if one in adjustments)
+    return checked(frames, symbols, str(path), tuple(file.name for file in files), worst)
 
 
 def checked(
-    frames: "Mapping[str, pd.DataFrame]", symbols: Sequence[str] | None, where: str, files: tuple[str, ...]
+    frames: "Mapping[str, pd.DataFrame]",
+    symbols: Sequence[str] | None,
+    where: str,
+    files: tuple[str, ...],
+    adjustment: Adjustment,
 ) -> BarsRead:
-    """Bars by symbol, where all are there and none has a defect. Raises BarsUnusable, which names `where`."""
+    """Bars by symbol, where all are there and none has a defect: whatever is judged has passed here, file or broker.
+
+    Raises BarsUnusable, which names `where`.
+    """
     missing = [symbol for symbol in symbols or () if symbol not in frames]
     if missing:
         raise BarsUnusable(f"{where}: no bars of {', '.join(missing)}")
@@ -72,29 +85,7 @@ def checked(
         raise BarsUnusable(f"{where}: {'; '.join(defects[:20])}: mend the data, nothing is guessed")
     ordered = symbols if symbols is not None else sorted(frames)
     bars = Bars.of_frames({symbol: frames[symbol] for symbol in ordered})
-    return BarsRead(bars, tuple(warnings_of(bars)), files)
-
-
-def warnings_of(bars: Bars) -> list[str]:
-    """What makes a backtest of these bars doubtful, in words."""
-    found = []
-    for column, symbol in enumerate(bars.symbols):
-        there = np.isfinite(bars.close[:, column])
-        closes = bars.close[there, column]
-        moves = np.abs(closes[1:] / closes[:-1] - 1)
-        jumps = np.flatnonzero(moves > JUMP)
-        if len(jumps):
-            when = np.datetime_as_string(bars.time[there][jumps[0] + 1], unit="D")
-            found.append(
-                f"{symbol}: {len(jumps)} moves of more than {JUMP:.0%} in one bar, the first {moves[jumps[0]]:.0%} on"
-                f" {when}: are the prices adjusted for splits and dividends?"
-            )
-        if not bool(there.all()):
-            found.append(f"{symbol}: {int((~there).sum())} of {len(bars)} bars are not there")
-        empty = int((bars.volume[there, column] == 0).sum())
-        if empty:
-            found.append(f"{symbol}: {empty} bars without volume, in which nothing is filled")
-    return found
+    return BarsRead(bars, tuple(doubts_of(bars, adjustment)), files)
 
 
 def check_spacing(bars: Bars, timeframe: Timeframe) -> None:
@@ -129,7 +120,7 @@ def _stem(file: Path) -> str:
     return file.name.split(".csv")[0].removesuffix(".parquet").upper()
 
 
-def _frames(file: Path, symbol: str) -> "dict[str, pd.DataFrame]":
+def _frames(file: Path, symbol: str) -> "tuple[dict[str, pd.DataFrame], Adjustment]":
     import pandas as pd
 
     if not file.name.endswith(SUFFIXES):
@@ -148,16 +139,37 @@ def _frames(file: Path, symbol: str) -> "dict[str, pd.DataFrame]":
     if time is None or missing:
         wanted = ", ".join([*([] if time else ["timestamp"]), *missing])
         raise BarsUnusable(f"{file.name}: missing_columns: {wanted}; it has: {', '.join(table.columns)}")
+    form = None if file.suffix == ".parquet" else "ISO8601"
+    try:
+        times = pd.to_datetime(table[time], utc=True, format=form)
+    except (ValueError, TypeError) as error:
+        wrong = table[time][pd.to_datetime(table[time], utc=True, format=form, errors="coerce").isna()]
+        raise BarsUnusable(
+            f"{file.name}: {time} {', '.join(repr(str(one)[:40]) for one in wrong.head(1))}, {len(wrong)} in all: write"
+            " times as 2026-03-02 or 2026-03-02T14:30:00Z: whether 3/2 is in March or in February is not guessed"
+        ) from error
     try:
         # "coerce" would make a defect of some other name of it.
-        times = pd.to_datetime(table[time], utc=True, format=None if file.suffix == ".parquet" else "ISO8601")
         values = table[list(FIELDS)].apply(pd.to_numeric).astype(float)
     except (ValueError, TypeError) as error:
         raise BarsUnusable(f"{file.name}: {' '.join(str(error).split())[:300]}") from error
     if bool(times.isna().any()):
         raise BarsUnusable(f"{file.name}: {int(times.isna().sum())} rows have no {time}")
     values.index = pd.DatetimeIndex(times)
+    adjustment = _adjustment(table, values["close"].to_numpy())
     if "symbol" not in table.columns:
-        return {symbol: values}
+        return {symbol: values}, adjustment
     symbols = table["symbol"].astype(str).to_numpy()
-    return {str(name): frame for name, frame in values.groupby(symbols)}
+    return {str(name): frame for name, frame in values.groupby(symbols)}, adjustment
+
+
+def _adjustment(table: "pd.DataFrame", closes: Floats) -> Adjustment:
+    """What the file says of itself, by a column of adjusted closes if it has one."""
+    import pandas as pd
+
+    column = next((name for name in ADJUSTED_CLOSES if name in table.columns), None)
+    if column is None:
+        return Adjustment.UNKNOWN
+    adjusted = pd.to_numeric(table[column], errors="coerce").to_numpy(dtype=float)
+    # Files round prices to a cent or to six digits.
+    return Adjustment.ALL if bool(np.isclose(adjusted, closes, rtol=1e-4, atol=0.0101).all()) else Adjustment.RAW

@@ -20,12 +20,6 @@ from tradingbot_research.validate import Validation
 
 _YEAR = math.sqrt(252)
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
-_ALWAYS = (
-    "Survivorship: symbols that are chosen today are those that are still there. What was delisted or went bankrupt is"
-    " missing unless you put it in, and results look better than they were.",
-    "Adjustment: prices that are not adjusted for splits and dividends show losses that nobody had; adjusted ones show"
-    " prices that nobody paid, so that whole shares and costs per share are only nearly right.",
-)
 
 
 def page(found: Validation, inputs: Inputs, warnings: Sequence[str] = ()) -> str:
@@ -259,7 +253,7 @@ def _undone(found: Validation) -> str:
 
 
 def _caution(found: Validation, warnings: Sequence[str]) -> str:
-    items = "".join(f"<li>{escape(one)}</li>" for one in (*warnings, *_ALWAYS))
+    items = "".join(f"<li>{escape(one)}</li>" for one in warnings) or "<li>Nothing is said against these bars.</li>"
     return f"<section><h2>Read with care</h2><ul>{items}</ul></section>"
 
 

@@ -9,6 +9,7 @@ from tradingbot_runtime import __version__
 from tradingbot_runtime.commands import control
 from tradingbot_runtime.commands.audit import audit
 from tradingbot_runtime.commands.backtest import backtest
+from tradingbot_runtime.commands.cache import cache_app
 from tradingbot_runtime.commands.check_config import check_config
 from tradingbot_runtime.commands.check_strategy import check_strategy
 from tradingbot_runtime.commands.endings import EX_INTERRUPTED
@@ -49,6 +50,7 @@ app.command(rich_help_panel=_OPERATE)(control.acknowledge)
 app.command("accept-positions", rich_help_panel=_OPERATE)(control.accept_positions)
 app.command("reset-breaker", rich_help_panel=_OPERATE)(control.reset_breaker)
 app.command(rich_help_panel=_OPERATE)(flatten)
+app.add_typer(cache_app, name="cache")
 app.add_typer(state_app, name="state")
 
 

@@ -184,9 +184,10 @@ class PaperRun:
 
     def validate(self, days: int, seed: int = 1) -> ValidationEvidence:
         """Validates the strategy on the broker's bars of the last so many sessions; from here on it is evidence."""
-        asked = ("--from-broker", "--days", str(days), "--seed", str(seed), "--processes", "1", "--image", IMAGE)
+        asked = ("--from-broker", "--no-cache", "--days", str(days), "--seed", str(seed))
         with served(self.world.simulator) as url:
-            said = self._command(url, PAPER, "validate", *asked, "--out", str(self.directory / "results"))
+            how = ("--processes", "1", "--image", IMAGE, "--out", str(self.directory / "results"))
+            said = self._command(url, PAPER, "validate", *asked, *how)
         self.validation = ValidationEvidence.model_validate_json(said)
         return self.validation
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from tradingbot_api import Timeframe
     from tradingbot_research.bars_files import BarsRead
     from tradingbot_research.rules import Rules
+    from tradingbot_runtime.commands.broker_bars import Asked
     from tradingbot_runtime.strategies.contract import Strategy
 
 _WHAT, _COSTS = "What is looked at", "What trading costs"
@@ -47,6 +48,21 @@ Sessions = Annotated[
         help="With --from-broker: bars of so many sessions.",
         rich_help_panel=_WHAT,
     ),
+]
+CacheFolder = Annotated[
+    Path | None,
+    typer.Option(
+        "--cache",
+        help="With --from-broker: folder in which bars are kept for the next time. Without it"
+        " $XDG_CACHE_HOME/tradingbot, or ~/.cache/tradingbot; in a pod none.",
+        file_okay=False,
+        show_default=False,
+        rich_help_panel=_WHAT,
+    ),
+]
+NoCache = Annotated[
+    bool,
+    typer.Option("--no-cache", help="With --from-broker: ask the broker for all, keep nothing.", rich_help_panel=_WHAT),
 ]
 ConfigPath = Annotated[
     Path | None,
@@ -93,33 +109,35 @@ class CostOptions:
     slippage_bps: float
 
 
-@dataclass(frozen=True)
-class BrokerBars:
-    """Bars that are to be read from the broker of the config."""
-
-    days: int
-    """Of the last so many sessions."""
-    told: Callable[[str, int, int], None]
-    """Told of a step, how much of it is done, and how much there is."""
-
-
 def source_of(
     bars: Path | None,
     from_broker: bool,
     days: int | None,
     config: Path | None,
     told: Callable[[str, int, int], None],
-) -> Path | BrokerBars:
+    cache: Path | None = None,
+    no_cache: bool = False,
+) -> "Path | Asked":
     """Where the bars are read from. Raises WrongConfig where the options do not say that clearly."""
     if (bars is None) == (not from_broker):
         raise WrongConfig("InvalidOptions", "give --bars or --from-broker, and not both")
     if bars is not None:
         if days is not None:
             raise WrongConfig("InvalidOptions", "--days belongs to --from-broker: a file is read whole")
+        if cache is not None or no_cache:
+            raise WrongConfig("InvalidOptions", "--cache and --no-cache belong to --from-broker")
         return bars
     if config is None or days is None:
         raise WrongConfig("InvalidOptions", "--from-broker needs --config, which names the broker, and --days")
-    return BrokerBars(days, told)
+    from tradingbot_runtime.commands.broker_bars import Asked
+
+    if cache is not None and no_cache:
+        raise WrongConfig("InvalidOptions", "give --cache or --no-cache, and not both")
+    if cache is None and not no_cache:
+        from tradingbot_research.bars_cache import usual_folder
+
+        cache = usual_folder(os.environ)
+    return Asked(days, told, cache, lambda words: typer.echo(words, err=True))
 
 
 @dataclass(frozen=True)
@@ -133,7 +151,7 @@ class Subject:
 
 
 def subject_of(
-    bars: Path | BrokerBars,
+    bars: "Path | Asked",
     config: Path | None,
     strategy: str | None,
     settings: Sequence[str],
@@ -192,7 +210,7 @@ def subject_of(
 
 
 def _from_broker(
-    source: BrokerBars, config: Path | None, symbols: Sequence[str] | None, timeframe: "Timeframe"
+    source: "Asked", config: Path | None, symbols: Sequence[str] | None, timeframe: "Timeframe"
 ) -> "BarsRead":
     from tradingbot_runtime.commands.broker_bars import read_broker_bars
     from tradingbot_runtime.commands.research_config import BrokerResearchConfig
@@ -203,7 +221,7 @@ def _from_broker(
     read, keys = read_document(config, BrokerResearchConfig), keys_in(os.environ)
     logs.configure(read.bot.name, read.bot.namespace)
     wanted = read.model_copy(update={"symbols": list(symbols or read.symbols), "timeframe": timeframe})
-    return read_broker_bars(wanted, keys, source.days, source.told)
+    return read_broker_bars(wanted, keys, source)
 
 
 def parameters_of(settings: Sequence[str]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import typer
 from tradingbot_runtime.commands.endings import WrongConfig, leave_last_words
 from tradingbot_runtime.commands.research_inputs import (
     BarsPathIfAny,
+    CacheFolder,
     Capital,
     Commission,
     ConfigPath,
@@ -18,6 +19,7 @@ from tradingbot_runtime.commands.research_inputs import (
     FromBroker,
     HalfSpread,
     MinimumCommission,
+    NoCache,
     Sessions,
     Settings,
     Slippage,
@@ -42,6 +44,8 @@ def validate(
     bars: BarsPathIfAny = None,
     from_broker: FromBroker = False,
     days: Sessions = None,
+    cache: CacheFolder = None,
+    no_cache: NoCache = False,
     config: ConfigPath = None,
     strategy: StrategyName = None,
     settings: Settings = None,
@@ -107,7 +111,8 @@ def validate(
     The result, a ValidationEvidence, is printed as JSON and goes, in at most 3500 bytes, to the termination message.
 
     Bars come from files, or with --from-broker from the market data of the config's broker: as the bot reads them,
-    adjusted for splits, and refused where they have a defect.
+    adjusted for splits, and refused where they have a defect. They are kept in a cache: the next time only new ones are
+    asked for, and the newest kept ones once more, so that the result is the same as without it.
 
     Exit codes: 0 every check is passed; 1 some are not, and are named; 65 the bars cannot be used or are too few; 75
     the broker does not answer: try again; 78 config, options, keys or strategy are wrong.
@@ -119,7 +124,7 @@ def validate(
     costs = CostOptions(commission_bps, minimum_commission, half_spread_bps, slippage_bps)
     with _last_words_at(termination_log), research_refusals(last_words=True):
         progress = _Progress()
-        source = source_of(bars, from_broker, days, config, progress)
+        source = source_of(bars, from_broker, days, config, progress, cache, no_cache)
         subject = subject_of(source, config, strategy, settings or (), symbols, timeframe, capital, costs)
         from pydantic import ValidationError
 

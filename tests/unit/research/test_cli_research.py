@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pandas as pd
@@ -14,6 +15,7 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from tradingbot_api import ValidationEvidence
+from tradingbot_research.bars_cache import BarsCache, Series, Span
 from tradingbot_runtime.cli import app
 from unit.research.candidates import market_of_moods, market_of_noise
 
@@ -157,3 +159,27 @@ def test_help_and_a_running_bot_load_neither_numpy_nor_research() -> None:
         "found = {'numpy', 'pyarrow', 'tradingbot_research'} & set(sys.modules); assert not found, found"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+def test_a_cache_is_verified_and_cleared_by_command(tmp_path: Path) -> None:
+    folder = tmp_path / "cache"
+    series = Series("simulator", "iex", "split", "1Day", "SPY")
+    now = datetime(2026, 3, 2, tzinfo=UTC)
+    frame = market_of_noise(1, days=50).frames()["S00"]
+    assert BarsCache(folder).store(series, frame, Span(now, now, now, now))
+    whole = run("cache", "verify", "--cache", folder)
+    assert (whole.exit_code, "1 series, 0 damaged" in whole.stdout) == (0, True)
+    (file,) = folder.rglob("*.parquet")
+    file.write_bytes(b"")
+    damaged = run("cache", "verify", "--cache", folder)
+    assert damaged.exit_code == 65
+    assert "simulator/iex/split/1Day/SPY: 0 bytes instead of" in damaged.stderr
+    assert "removed 1 series" in run("cache", "clear", "--cache", folder).stdout
+    assert "0 series, 0 damaged" in run("cache", "verify", "--cache", folder).stdout
+
+
+def test_a_cache_belongs_to_bars_of_a_broker(bars: Path, tmp_path: Path) -> None:
+    for option in (["--no-cache"], ["--cache", tmp_path]):
+        result = run("validate", *momentum(), "--bars", bars, "--out", tmp_path, *option)
+        assert result.exit_code == 78
+        assert "belong to --from-broker" in result.stderr

@@ -1,7 +1,8 @@
 """The statistics agree with figures that nobody here made: published examples, and other people's libraries.
 
-The figures of scipy 1.17.1, quantstats 0.0.86 and empyrical-reloaded 0.7.1 were made with those libraries from RETURNS,
-which is a formula and not a random draw, so that anyone can make them again.
+scipy and arch are asked here. The figures that are written down, of scipy 1.17.1, quantstats 0.0.86 and
+empyrical-reloaded 0.7.1, were made with those libraries from RETURNS, which is a formula and not a random draw, so that
+anyone can make them again.
 """
 
 from __future__ import annotations
@@ -10,8 +11,10 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from scipy import stats
 
 from tradingbot_research.statistics import (
     Moments,
@@ -36,6 +39,10 @@ from tradingbot_research.statistics import (
 
 STEPS = np.arange(500)
 RETURNS = 0.0006 + 0.011 * np.sin(STEPS * 1.7) + 0.004 * np.cos(STEPS**1.3) - 0.03 * (STEPS % 97 == 0)
+
+SERIES = arrays(
+    float, st.integers(5, 60), elements=st.floats(-0.2, 0.2).map(lambda one: round(one, 6)), unique=True
+).filter(lambda one: one.std() > 1e-4)
 
 
 class TestAgainstOtherLibraries:
@@ -75,6 +82,38 @@ class TestAgainstOtherLibraries:
     def test_skewness_and_kurtosis_are_those_of_scipy(self) -> None:
         assert skewness(RETURNS) == pytest.approx(-0.2692119910617567, rel=1e-12)
         assert kurtosis(RETURNS) == pytest.approx(2.719530758609568, rel=1e-12)
+
+    @settings(max_examples=50, deadline=None)
+    @given(returns=SERIES)
+    def test_t_and_moments_of_anything_are_those_of_scipy(self, returns: np.ndarray) -> None:
+        theirs = stats.ttest_1samp(returns, 0, alternative="greater")
+        ours = t_test(returns)
+        assert ours.t == pytest.approx(theirs.statistic, rel=1e-9)
+        assert ours.p == pytest.approx(theirs.pvalue, rel=1e-7, abs=1e-12)
+        assert skewness(returns) == pytest.approx(stats.skew(returns), rel=1e-7, abs=1e-9)
+        assert kurtosis(returns) == pytest.approx(stats.kurtosis(returns, fisher=False), rel=1e-7)
+
+    @pytest.mark.parametrize("seed", [1, 2, 3])
+    def test_signs_by_chance_are_those_of_scipys_permutation_test(self, seed: int) -> None:
+        returns = np.random.default_rng(seed).normal(0.003, 0.01, 12)  # so few that scipy tries all 4,096 signs
+        theirs = stats.permutation_test((returns,), np.mean, permutation_type="samples", alternative="greater")
+        assert len(theirs.null_distribution) == 4096
+        assert sign_test(returns, seed=seed, permutations=20_000).p == pytest.approx(theirs.pvalue, abs=0.015)
+
+    @pytest.mark.parametrize("edge", [0.0, 0.002])
+    def test_luck_and_an_edge_are_told_apart_as_by_arch(self, edge: float) -> None:
+        # arch's test of superior predictive ability (Hansen 2005), White's reality check with a better null: whether
+        # the best of many is better than nothing. Another method for the question of the deflated Sharpe ratio.
+        from arch.bootstrap import SPA
+
+        returns = np.random.default_rng(1).normal(0, 0.01, (1000, 50))
+        returns[:, 7] += edge
+        theirs = SPA(np.zeros(1000), -returns, block_size=10, reps=500, seed=1)
+        theirs.compute()
+        sharpes = np.array([sharpe_ratio(one, 1) for one in returns.T])
+        best = returns[:, sharpes.argmax()]
+        ours = deflated_sharpe(best, 50, float(np.delete(sharpes, 7).var(ddof=1)))
+        assert (theirs.pvalues["consistent"] < 0.05) == (ours >= 0.95) == bool(edge)
 
     def test_the_probabilistic_sharpe_ratio_is_that_of_quantstats(self) -> None:
         # quantstats takes the moments of the sample, this those of the population, as the paper does.
