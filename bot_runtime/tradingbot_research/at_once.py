@@ -45,10 +45,12 @@ def run_at_once(bars: Bars, targets: Floats, rules: Rules) -> Result | None:
         return None
     late = len(decided) > 0 and decided[-1] == len(bars) - 1
     filled = decided[: len(decided) - late] + 1
-    if not (bool(bars.tradable[filled, 0].all()) and bool(np.isfinite(bars.close[decided, 0]).all())):
+    # Of these bars only: `bars.tradable` would look at all of them.
+    volume, opened = bars.volume[filled, 0], bars.open[filled, 0]
+    if not (bool((np.isfinite(opened) & (volume > 0)).all()) and bool(np.isfinite(bars.close[decided, 0]).all())):
         return None
 
-    costs, prices = rules.costs, bars.open[filled, 0].copy()
+    costs, prices = rules.costs, opened
     prices[0::2] *= 1 + costs.price_share
     prices[1::2] *= 1 - costs.price_share
     share = costs.commission_bps * BASIS_POINT
@@ -65,7 +67,7 @@ def run_at_once(bars: Bars, targets: Floats, rules: Rules) -> Result | None:
     shares[0::2], shares[1::2] = bought, -bought[:trips]
     cash[0::2], cash[1::2] = flat[: len(each)] * (1 - parts), flat[1 : trips + 1]
     position[0::2] = bought
-    if bool((np.abs(shares) > bars.volume[filled, 0] * rules.maximum_volume).any()):
+    if bool((np.abs(shares) > volume * rules.maximum_volume).any()):
         return None
     fills = Fills(
         bar=filled,

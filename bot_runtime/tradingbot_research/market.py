@@ -1,6 +1,7 @@
 """Bars of several symbols on one time axis. Holds values; reads nothing and repairs nothing."""
 
 import hashlib
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -98,8 +99,10 @@ class Bars:
     @cached_property
     def marks(self) -> Floats:
         """The last close known at each bar; zero before a symbol's first, when nothing can be held yet."""
-        if bool(np.isfinite(self.close).all()):
-            return self.close
+        with np.errstate(invalid="ignore", over="ignore"):
+            # The sum is finite only where each of them is, and takes a fifth of the time of asking each.
+            if math.isfinite(self.close.sum()):
+                return self.close
         rows = np.where(np.isfinite(self.close), np.arange(len(self))[:, None], -1)
         last = np.maximum.accumulate(rows, axis=0)
         found = np.take_along_axis(self.close, np.maximum(last, 0), axis=0)

@@ -105,25 +105,29 @@ class Result:
     @cached_property
     def positions(self) -> Floats:
         """Shares held at each close: bars x symbols."""
-        held = np.zeros((len(self.bars), len(self.bars.symbols)))
-        for column in range(held.shape[1]):
-            of_symbol = self.fills.symbol == column
-            _from_there_on(held[:, column], self.fills.bar[of_symbol], self.fills.position[of_symbol])
+        bars, fills, symbols = len(self.bars), self.fills, len(self.bars.symbols)
+        if symbols == 1:
+            return _from_there_on(bars, 0.0, fills.bar, fills.position)[:, None]
+        held = np.empty((bars, symbols))
+        for column in range(symbols):
+            of_symbol = fills.symbol == column
+            held[:, column] = _from_there_on(bars, 0.0, fills.bar[of_symbol], fills.position[of_symbol])
         return held
 
     @cached_property
     def cash(self) -> Floats:
         """Cash at each close."""
-        found = np.full(len(self.bars), self.capital, dtype=np.float64)
-        _from_there_on(found, self.fills.bar, self.fills.cash)
-        return found
+        return _from_there_on(len(self.bars), self.capital, self.fills.bar, self.fills.cash)
 
     @cached_property
     def equity(self) -> Floats:
         """Cash and positions at each close, in account currency."""
+        found: Floats
         if self.positions.shape[1] == 1:
-            return self.cash + self.positions[:, 0] * self.bars.marks[:, 0]
-        found: Floats = self.cash + np.einsum("ij,ij->i", self.positions, self.bars.marks)
+            found = self.positions[:, 0] * self.bars.marks[:, 0]
+        else:
+            found = np.einsum("ij,ij->i", self.positions, self.bars.marks)
+        found += self.cash
         return found
 
     @cached_property
@@ -146,13 +150,12 @@ class Result:
         return float(np.abs(self.fills.shares) @ self.fills.price)
 
 
-def _from_there_on(found: Floats, bars: Whole, values: Floats) -> None:
-    """Writes each value from its bar up to the next one's; of several in one bar the last counts."""
-    if not len(bars):
-        return
+def _from_there_on(length: int, before: float, bars: Whole, values: Floats) -> Floats:
+    """`before`, then from each of these bars on its value, up to the next; of several in one bar the last counts."""
     if len(bars) < 64:
+        found = np.full(length, before, dtype=np.float64)
         for bar, value in zip(bars.tolist(), values.tolist(), strict=True):
             found[bar:] = value
-        return
-    lengths = np.diff(bars, append=len(found))
-    found[bars[0] :] = np.repeat(values, lengths)
+        return found
+    edges = np.concatenate(([0], bars, [length]))
+    return np.repeat(np.concatenate(([before], values)), edges[1:] - edges[:-1])

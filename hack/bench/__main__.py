@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bench import (
+    backtest_peers,
     kill_switch,
     operator_promotion,
     operator_scale,
@@ -45,11 +46,13 @@ BENCHES: tuple[Bench, ...] = (
     kill_switch.BENCH,
     operator_promotion.BENCH,
     operator_scale.BENCH,
+    backtest_peers.BENCH,
 )
 
 DESCRIPTION = """\
 Measure what the parts of this project cost, each beside something bare in the same run: a dict, an echo server,
-a broadcast. Read the ratios; the times are this machine's, and of this moment if it does other work."""
+a broadcast, another backtest engine. Read the ratios; the times are this machine's, and of this moment if it does
+other work."""
 EXAMPLES = """\
   make bench                                       everything, the quick way
   make bench ARGS='--only simulator-orders'        one bench; repeat --only for more
@@ -107,7 +110,10 @@ def _run(chosen: Sequence[Bench], scale: Scale) -> tuple[list[tuple[Bench, list[
         try:
             for one in bench.run(scale):
                 measurements.append(one)
-                say(f"    {one.what}: {one.median:,.3g} {one.unit}" + (f", {one.ratio:.3g} x" if one.ratio else ""))
+                say(
+                    f"    {one.what}: {one.median:,.3g} {one.unit}"
+                    + (f", {one.ratio:.3g} x {one.beside}" if one.ratio else "")
+                )
         except Exception:
             # One that cannot run keeps nobody from the others, and is told at the end.
             traceback.print_exc()
