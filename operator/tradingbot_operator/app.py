@@ -93,7 +93,7 @@ class Operator:
             self._book,
             self._connection,
             EventRecorder(self._connection, settings.instance),
-            PlanSettings(settings.runtime_image, settings.operator_namespace),
+            PlanSettings(settings.runtime_image, settings.operator_namespace, settings.litestream),
             _now,
             self._crds,
             self._observer,

@@ -10,12 +10,22 @@ from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
+from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 
-from tradingbot_operator.settings import Election, Settings
+from tradingbot_operator.settings import LITESTREAM_LIMITS, LITESTREAM_REQUESTS, Election, Litestream, Settings
 
 _PREFIX = "TRADINGBOT_OPERATOR"
 _EX_USAGE = 64
 _EX_CONFIG = 78
+_NAME = r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?"
+_LITESTREAM_OPTIONS = (
+    ("url", r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9._-]+)*/?", "a bucket, as s3://BUCKET/PREFIX"),
+    ("image", r"\S+", "an image"),
+    ("credentials_secret", _NAME, "the name of a Secret"),
+    ("endpoint", r"(https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?/?)?", "an address, as https://HOST:PORT"),
+    ("region", r"[a-z0-9-]*", "the name of a region"),
+)
+_QUANTITY = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,12}(\.[0-9]{1,3})?(m|k|Ki|M|Mi|G|Gi)?$")]
 _POD_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
 cli = typer.Typer(
@@ -28,6 +38,15 @@ cli = typer.Typer(
         " Never trades and never reads broker keys."
     ),
 )
+
+
+class _Resources(BaseModel):
+    """Requests and limits as they are given in JSON; a part that is not there keeps its default."""
+
+    model_config = ConfigDict(extra="forbid", coerce_numbers_to_str=True)
+
+    requests: dict[str, _QUANTITY] = dict(LITESTREAM_REQUESTS)
+    limits: dict[str, _QUANTITY] = dict(LITESTREAM_LIMITS)
 
 
 class LogLevel(StrEnum):
@@ -132,6 +151,47 @@ def run(
     report_port: Annotated[
         int, typer.Option(hidden=True, envvar=_env("REPORT_PORT"), help="Port that bots answer on; for tests.")
     ] = 8080,
+    litestream_url: Annotated[
+        str,
+        typer.Option(
+            envvar=_env("LITESTREAM_URL"),
+            show_envvar=False,
+            help="Bucket that every bot's state is streamed to, as s3://BUCKET/PREFIX. Empty: none is.",
+        ),
+    ] = "",
+    litestream_image: Annotated[
+        str,
+        typer.Option(
+            envvar=_env("LITESTREAM_IMAGE"), show_envvar=False, help="Image of Litestream, which runs beside each bot."
+        ),
+    ] = "",
+    litestream_credentials_secret: Annotated[
+        str,
+        typer.Option(
+            envvar=_env("LITESTREAM_CREDENTIALS_SECRET"),
+            show_envvar=False,
+            help="Secret in each bot's namespace with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY for that bucket.",
+        ),
+    ] = "",
+    litestream_endpoint: Annotated[
+        str,
+        typer.Option(
+            envvar=_env("LITESTREAM_ENDPOINT"),
+            show_envvar=False,
+            help="Where the S3 is that is not Amazon's, as https://HOST:PORT.",
+        ),
+    ] = "",
+    litestream_region: Annotated[
+        str, typer.Option(envvar=_env("LITESTREAM_REGION"), show_envvar=False, help="Region of the bucket.")
+    ] = "",
+    litestream_resources: Annotated[
+        str,
+        typer.Option(
+            envvar=_env("LITESTREAM_RESOURCES"),
+            show_envvar=False,
+            help="Requests and limits of Litestream's container, as JSON.  [default: 20m and 64Mi, at most 256Mi]",
+        ),
+    ] = "",
     log_level: Annotated[
         LogLevel,
         typer.Option(envvar=_env("LOG_LEVEL"), show_envvar=False, case_sensitive=False, help="How much is logged."),
@@ -147,6 +207,13 @@ def run(
         _refuse("say whether there are other replicas: either --leader-elect, or --standalone for the only one")
     if all_namespaces == bool(namespace):
         _refuse("say which bots to look after: either -A for all namespaces, or --namespace NAME")
+    streaming = {
+        "image": litestream_image,
+        "url": litestream_url,
+        "credentials_secret": litestream_credentials_secret,
+        "endpoint": litestream_endpoint,
+        "region": litestream_region,
+    }
     instance = os.environ.get("POD_NAME", "tradingbot-operator")
     settings = Settings(
         runtime_image=runtime_image,
@@ -161,6 +228,7 @@ def run(
         log_level=log_level.value.upper(),
         instance=instance,
         writes_per_second=writes_per_second,
+        litestream=_litestream(streaming, litestream_resources),
         election=_election(lease_namespace, lease_name, instance) if leader_elect else None,
     )
     # Imported late: --help and a wrong option answer at once.
@@ -183,6 +251,33 @@ def version() -> None:
 def _namespaces(given: list[str]) -> list[str]:
     names = [name for entry in given for name in re.split(r"[\s,]+", entry) if name]
     return list(dict.fromkeys(names))
+
+
+def _litestream(given: dict[str, str], resources: str) -> Litestream | None:
+    if not any(given.values()):
+        return None
+    for name, pattern, example in _LITESTREAM_OPTIONS:
+        if not re.fullmatch(pattern, given[name]):
+            option = f"--litestream-{name.replace('_', '-')}"
+            said = f"{given[name]!r} is not {example}" if given[name] else f"it has to be {example}"
+            _refuse(f"{option}: {said}")
+    asked = _resources(resources or "{}")
+    return Litestream(
+        image=given["image"],
+        url=given["url"].rstrip("/"),
+        credentials_secret=given["credentials_secret"],
+        endpoint=given["endpoint"],
+        region=given["region"],
+        requests=asked.requests,
+        limits=asked.limits,
+    )
+
+
+def _resources(text: str) -> _Resources:
+    try:
+        return _Resources.model_validate_json(text)
+    except ValidationError:
+        _refuse('--litestream-resources: it has to be JSON like {"requests": {"cpu": "20m"}, "limits": {}}')
 
 
 def _election(namespace: str | None, name: str, instance: str) -> Election:

@@ -107,6 +107,24 @@ class TestExamples:
         assert container["env"][0]["value"] == "registry.example.com:5000/trading/tradingbot-runtime:0.1.0-rc.1"
         assert pod["spec"]["imagePullSecrets"] == [{"name": "registry"}]
 
+    def test_where_states_are_streamed_to_reaches_the_operator(self) -> None:
+        def told(*arguments: str) -> dict[str, str]:
+            (container,) = only("Deployment", rendered(*arguments))["spec"]["template"]["spec"]["containers"]
+            prefix = "TRADINGBOT_OPERATOR_LITESTREAM_"
+            found = {one["name"].removeprefix(prefix): one for one in container["env"] if prefix in one["name"]}
+            return {name: one["value"] for name, one in found.items()}
+
+        assert told() == {}
+        given = told("--values", str(CHART / "ci/litestream-values.yaml"))
+        assert json.loads(given.pop("RESOURCES"))["limits"] == {"cpu": 1, "memory": "512Mi"}
+        assert given.pop("IMAGE").startswith("litestream/litestream@sha256:0123")
+        assert given == {
+            "URL": "s3://trading-state/production",
+            "ENDPOINT": "https://s3.example.com:9000",
+            "REGION": "eu-central-1",
+            "CREDENTIALS_SECRET": "litestream",
+        }
+
     def test_replicas_spread_over_zones_by_their_own_labels(self) -> None:
         deployment = only("Deployment", rendered("--values", str(CHART / "ci/two-replicas-values.yaml")))
         pod = deployment["spec"]["template"]["spec"]
@@ -202,6 +220,11 @@ REFUSED = {
     "monitoring.serviceMonitor.enabled=1": "enabled",
     "monitoring.prometheusRule.disabled={tradingbot_killed}": "disabled",
     "litestream.enabled=true": "litestream",
+    "litestream.enabled=true,litestream.url=s3://states": "litestream.credentialsSecret|litestream/credentialsSecret",
+    "litestream.enabled=true,litestream.credentialsSecret=litestream": "litestream.url|litestream/url",
+    "litestream.url=file:///states": "litestream.url|litestream/url",
+    "litestream.endpoint=s3.example.com": "litestream.endpoint|litestream/endpoint",
+    "litestream.bucket=states": "bucket",
 }
 
 

@@ -105,8 +105,12 @@ class TestArguments:
         assert tiers._seed({"SEED": "7"}) == 7
 
     def test_every_tier_with_tests_has_a_limit(self) -> None:
-        assert set(tiers.LIMIT_MINUTES) == set(tiers.TIERS) - {"lint"}
-        assert sum(tiers.LIMIT_MINUTES.values()) <= 85
+        assert set(tiers.LIMIT_MINUTES) == set(tiers.USUAL_MINUTES) == set(tiers.TIERS) - {"lint"}
+
+    def test_a_tier_that_hangs_leaves_all_others_their_usual_time(self) -> None:
+        for tier, limit in tiers.LIMIT_MINUTES.items():
+            others = (minutes for other, minutes in tiers.USUAL_MINUTES.items() if other != tier)
+            assert 1.2 * tiers.USUAL_MINUTES[tier] < limit <= 85 - sum(others)
 
     def test_a_run_that_strikes_everything_may_take_longer(self) -> None:
         usual = tiers.limit_minutes("cluster", {"TRADINGBOT_FAULTS_EVERYWHERE": ""})

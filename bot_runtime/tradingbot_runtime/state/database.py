@@ -211,8 +211,7 @@ def _opened(directory: Path, bot_uid: str, mode: str) -> sqlite3.Connection:
         refuse_half_restored(directory, mode)
         size = path.stat().st_size if path.exists() else 0
         if size == 0 and complete_backups(directory, mode):
-            # A bot that lost its memory must not begin anew as if it never had one.
-            raise corrupt(path, f"it is gone, and there are backups of it in {backups_directory(directory, mode)}")
+            raise _lost(path, directory, mode)
         if 0 < size < _SMALLEST_PAGE_BYTES:
             raise corrupt(path, f"it was cut off after {size} bytes")  # SQLite would take it for a new file
     with failures_of(path):
@@ -229,11 +228,18 @@ def _opened(directory: Path, bot_uid: str, mode: str) -> sqlite3.Connection:
     return connection
 
 
+def _lost(path: Path, directory: Path, mode: str) -> StateCorrupt:
+    # A bot that lost its memory must not begin anew as if it never had one.
+    return corrupt(path, f"it is gone, and there are backups of it in {backups_directory(directory, mode)}")
+
+
 def _make_ours(connection: sqlite3.Connection, directory: Path, bot_uid: str, mode: str) -> None:
     path = database_path(directory, mode)
     version = check_version(connection, path)  # before anything is written to a file that may be someone else's
     if version > 0:
         _check_owner(connection, path, bot_uid, mode)
+    elif complete_backups(directory, mode):
+        raise _lost(path, directory, mode)
     if str(connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]) != "wal":
         raise StateUnwritable(f"the state {path} cannot use a write-ahead log: mount a local, writable volume")
     connection.execute("PRAGMA synchronous = FULL")

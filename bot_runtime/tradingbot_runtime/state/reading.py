@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tradingbot_runtime.state.cells import Row
 from tradingbot_runtime.state.failures import StateTooNew, corrupt, from_sqlite
-from tradingbot_runtime.state.schema import APPLICATION_ID, SCHEMA_VERSION
+from tradingbot_runtime.state.schema import APPLICATION_ID, HAS_TABLES, SCHEMA_VERSION
 
 BUSY_SECONDS = 5.0
 LINE_COLUMNS = "seq, at_machine, at_market, kind, detail, changes, prev_hash, hash"
@@ -58,7 +58,7 @@ def check_version(connection: sqlite3.Connection, path: Path) -> int:
     """The schema's version, 0 for an empty file. Raises StateTooNew or StateCorrupt."""
     version = int(connection.execute("PRAGMA user_version").fetchone()[0])
     application = int(connection.execute("PRAGMA application_id").fetchone()[0])
-    tables = int(connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0])
+    tables = int(connection.execute(HAS_TABLES).fetchone()[0])
     if tables and application != APPLICATION_ID:
         raise corrupt(path, "it is a database of another program")
     if version > SCHEMA_VERSION:

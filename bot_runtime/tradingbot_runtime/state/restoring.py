@@ -24,6 +24,8 @@ from tradingbot_runtime.state.rows import last_kill
 from tradingbot_runtime.state.verification import Verification, verify_backup, verify_file
 
 _FILES: Final = ("state.db-wal", "state.db-shm", "state.db")
+_LITESTREAMS_NOTES: Final = ".state.db-litestream"
+"""How far Litestream has streamed the state that is replaced: of the one in its place that would be wrong."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,7 @@ def restore(directory: Path, mode: str, backup: Path, now: datetime) -> Restored
         sync_file(database_path(staged, mode))
         write_marker(directory, mode, Marker(str(backup), marker.aside))
         was_there = _put_aside(folder, aside)
+        shutil.rmtree(folder / _LITESTREAMS_NOTES, ignore_errors=True)
         move(database_path(staged, mode), folder / "state.db")
         remove_marker(directory, mode)
         shutil.rmtree(staged, ignore_errors=True)

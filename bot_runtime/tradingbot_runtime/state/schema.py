@@ -12,6 +12,8 @@ APPLICATION_ID: Final = 0x54424F54
 """Marks a SQLite file as ours ("TBOT")."""
 
 _NOT_OURS = ("sqlite_", "_litestream_")
+HAS_TABLES: Final = "SELECT count(*) FROM sqlite_master WHERE substr(name, 1, 12) <> '_litestream_'"
+"""Whether a file holds anything: Litestream may put its own tables into one that was only just opened."""
 
 _FIRST = """
     CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;

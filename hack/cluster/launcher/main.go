@@ -47,11 +47,11 @@ The control plane alone (no root, no pods run): etcd, API server, controller man
                          the binaries are taken from there. 5 s
   control-plane-down DIR stop it; its data stay in DIR
 
-  build [--check] [control-plane | chart-tools | argocd]
+  build [--check] [control-plane | chart-tools | litestream | argocd]
                          build the binaries and the base image, or only what the
                          control plane alone needs, or helm and promtool alone, or
-                         Argo CD alone; --check builds nothing and exits with 3 if
-                         a binary must be built
+                         Litestream and an S3 for it, or Argo CD alone; --check
+                         builds nothing and exits with 3 if a binary must be built
 
 Standard output holds only results, progress goes to standard error.
 
@@ -183,10 +183,12 @@ func executeBuild(ctx context.Context, arguments []string) error {
 			part, targets = true, []target{controlPlaneTarget}
 		case "chart-tools":
 			part, targets = true, chartTargets
+		case "litestream":
+			part, targets = true, litestreamTargets
 		case "argocd":
 			part, targets = true, []target{argocdTarget}
 		default:
-			return usage("build [--check] [control-plane | chart-tools | argocd]")
+			return usage("build [--check] [control-plane | chart-tools | litestream | argocd]")
 		}
 	}
 	b := builder{cache: defaultCache(), progress: newProgress()}

@@ -37,6 +37,7 @@ from tradingbot_api.group import (
     MANIFEST_DIGEST_ANNOTATION,
     SYMBOLS_ANNOTATION,
 )
+from tradingbot_operator.plan.litestream import litestream_container, litestream_volumes
 from tradingbot_operator.plan.names import (
     CONFIG_DIRECTORY,
     CONFIG_FILE,
@@ -63,6 +64,7 @@ from tradingbot_operator.plan.restricted import (
     tmp_mount,
 )
 from tradingbot_operator.plan.snapshot import PlanSettings
+from tradingbot_operator.settings import Litestream
 
 Manifest = dict[str, Any]
 
@@ -222,10 +224,11 @@ def workload_children(
         account=account,
         image=bot.spec.image or settings.runtime_image if live is None else live.image,
         live=live,
+        litestream=settings.litestream,
     )
     config = _config(bot, venue, kills, observed)
     return (
-        _network_policy(bot, account, settings.operator_namespace),
+        _network_policy(bot, account, settings),
         _config_map(bot, config),
         _stateful_set(bot, venue, config, replicas, observed),
     )
@@ -258,6 +261,12 @@ class _Venue:
     account: BrokerAccountSpec
     image: str
     live: LiveRun | None
+    litestream: Litestream | None
+
+    @property
+    def mode(self) -> Mode:
+        """Whose money it is."""
+        return Mode.PAPER if self.live is None else Mode.LIVE
 
     @property
     def labels(self) -> dict[str, str]:
@@ -349,8 +358,9 @@ def _service(bot: Bot) -> Child:
     return _child(bot, "v1", "Service", "bot", {"spec": spec})
 
 
-def _network_policy(bot: Bot, account: BrokerAccountSpec, operator_namespace: str) -> Child:
-    body = {"spec": network_policy_spec(bot.name, bot.spec, account, operator_namespace)}
+def _network_policy(bot: Bot, account: BrokerAccountSpec, settings: PlanSettings) -> Child:
+    bucket = settings.litestream.endpoint if settings.litestream is not None else ""
+    body = {"spec": network_policy_spec(bot.name, bot.spec, account, settings.operator_namespace, bucket)}
     return _child(bot, "networking.k8s.io/v1", "NetworkPolicy", "network", body)
 
 
@@ -446,6 +456,10 @@ def _pod_spec(bot: Bot, venue: _Venue, digest: str) -> Manifest:
         "affinity": dict(spec.affinity),
         "imagePullSecrets": [{"name": secret.name} for secret in spec.image_pull_secrets],
     }
+    if venue.litestream is not None:
+        # The bot stays first: it is started before its companion's image is even asked for.
+        pod["containers"].append(litestream_container(venue.litestream, namespace_of(bot.raw), bot.name, venue.mode))
+        pod["volumes"] += litestream_volumes()
     return {**pod, **{key: value for key, value in optional.items() if value}}
 
 

@@ -11,6 +11,7 @@ MANAGER: Final = "tradingbot-operator"
 MANAGED_BY_LABEL: Final = "app.kubernetes.io/managed-by"
 
 CONTAINER: Final = "bot"
+LITESTREAM_CONTAINER: Final = "litestream"
 VOLUME: Final = "state"
 PORT: Final = 8080
 CONFIG_FILE: Final = "bot.yaml"

@@ -23,8 +23,13 @@ _DEFAULT_PORTS: Final = {"http": 80, "https": 443, "smtp": 25}
 _SERVICE_HOST: Final = re.compile(r"[a-z0-9-]+\.([a-z0-9-]+)\.svc(\.[a-z0-9.-]+)?")
 
 
-def network_policy_spec(bot: str, spec: TradingBotSpec, account: BrokerAccountSpec, operator_namespace: str) -> Rule:
-    """The spec of a bot's NetworkPolicy; the same bot and account give the same bytes."""
+def network_policy_spec(
+    bot: str, spec: TradingBotSpec, account: BrokerAccountSpec, operator_namespace: str, bucket: str = ""
+) -> Rule:
+    """The spec of a bot's NetworkPolicy; the same bot and account give the same bytes.
+
+    `bucket` is the URL of an S3 that is not Amazon's, where the pod streams its state to one: 443 is open anyway.
+    """
     return {
         "podSelector": {"matchLabels": selector(bot)},
         "policyTypes": ["Ingress", "Egress"],
@@ -32,7 +37,7 @@ def network_policy_spec(bot: str, spec: TradingBotSpec, account: BrokerAccountSp
         "egress": [
             {"ports": [{"protocol": "UDP", "port": 53}, _tcp(53)]},
             {"ports": [_tcp(port) for port in _API_SERVER_PORTS]},
-            *_destinations(spec, account),
+            *_destinations(spec, account, bucket),
         ],
     }
 
@@ -47,19 +52,19 @@ def _readers(operator_namespace: str) -> list[Rule]:
     ]
 
 
-def _destinations(spec: TradingBotSpec, account: BrokerAccountSpec) -> list[Rule]:
-    """The addresses that the bot is given: its broker, and whoever takes its notices."""
+def _destinations(spec: TradingBotSpec, account: BrokerAccountSpec, bucket: str) -> list[Rule]:
+    """The addresses that the pod is given: its broker, whoever takes its notices, and the bucket for its state."""
     rules: list[Rule] = []
-    for host, port in _addresses(spec, account):
+    for host, port in _addresses(spec, account, bucket):
         rule = _rule(host, port)
         if rule is not None and rule not in rules:
             rules.append(rule)
     return rules
 
 
-def _addresses(spec: TradingBotSpec, account: BrokerAccountSpec) -> Iterator[tuple[str, int]]:
+def _addresses(spec: TradingBotSpec, account: BrokerAccountSpec, bucket: str) -> Iterator[tuple[str, int]]:
     webhook = spec.notices.webhook.url if spec.notices.webhook is not None else None
-    for url in (account.base_url, account.data_url, webhook):
+    for url in (account.base_url, account.data_url, webhook, bucket):
         yield from _address(url or "")
     if spec.notices.email is not None:
         yield from _address(f"smtp://{spec.notices.email.server}")

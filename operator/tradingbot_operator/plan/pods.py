@@ -71,8 +71,12 @@ def has_run(pod: Raw) -> bool:
 
 
 def is_answering(pod: Raw) -> bool:
-    """Whether the pod runs and has an address, so that it can be asked for a report."""
-    return text(pod, "status", "phase") == "Running" and bool(text(pod, "status", "podIP"))
+    """Whether the bot runs and has an address, so that it can be asked for a report.
+
+    The pod as a whole is Pending for as long as another container beside the bot was never started.
+    """
+    runs = bool(mapping(_container(pod) or {}, "state", "running")) and text(pod, "status", "phase") == "Pending"
+    return (runs or text(pod, "status", "phase") == "Running") and bool(text(pod, "status", "podIP"))
 
 
 def pod_cause(

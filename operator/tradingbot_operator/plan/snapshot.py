@@ -17,6 +17,7 @@ from tradingbot_operator.plan.conditions import Verdict
 from tradingbot_operator.plan.objects import Raw, mapping, text
 from tradingbot_operator.plan.pods import is_answering, newest
 from tradingbot_operator.plan.policies import NOT_READ
+from tradingbot_operator.settings import Litestream
 
 REPORT_LIFETIME: Final = timedelta(seconds=60)
 """A report older than this says nothing of now."""
@@ -32,6 +33,8 @@ class PlanSettings:
     runtime_image: str
     operator_namespace: str = "tradingbot-system"
     """Where the operator's own pods are."""
+    litestream: Litestream | None = None
+    """Where bots' states are streamed to; None leaves every pod without it."""
 
 
 @dataclass(frozen=True)

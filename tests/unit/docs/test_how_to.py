@@ -12,6 +12,7 @@ import yaml
 import docs_reference
 from kubectl_tradingbot.cli import app as plugin
 from tradingbot_api import BrokerAccountSpec, TradingBotSpec
+from tradingbot_operator.plan.litestream import S3_KEYS
 
 ROOT = Path(__file__).parents[3]
 PAGES = [*sorted((ROOT / "docs/how-to").glob("*.md")), ROOT / "docs/why-kubernetes.md", ROOT / "docs/tutorial.md"]
@@ -66,7 +67,10 @@ def test_an_object_that_is_shown_is_valid(document: dict[str, Any]) -> None:
         # Its volume and paths are those that the operator gives a bot.
         (container,) = document["spec"]["containers"]
         assert container["volumeMounts"][0]["mountPath"] == "/var/lib/tradingbot"
-        assert container["command"][:3] == ["tradingbot", "state", "restore"]
+        assert "tradingbot state restore --state /var/lib/tradingbot " in " ".join(container["command"])
+        for fetch in document["spec"].get("initContainers", ()):
+            assert fetch["command"][:2] == ["litestream", "restore"]
+            assert {entry["name"] for entry in fetch["env"]} == set(S3_KEYS)
     else:
         SPECS[document["kind"]].model_validate(document["spec"])
 

@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 from tradingbot_operator import app, logs
 from tradingbot_operator.cli import cli
 from tradingbot_operator.cluster.crd_versions import CrdsTooNewError
-from tradingbot_operator.settings import Settings
+from tradingbot_operator.settings import Litestream, Settings
 
 RUN = ["run", "--runtime-image", "image:1"]
 
@@ -89,6 +89,48 @@ def test_the_environment_is_as_good(started: list[Settings]) -> None:
 )
 def test_what_is_missing_is_named(started: list[Settings], arguments: list[str], words: str) -> None:
     result = invoke(*RUN, *arguments)
+    assert result.exit_code == 64
+    assert words in result.output
+    assert started == []
+
+
+TO_A_BUCKET = (
+    *("--litestream-url", "s3://bucket/prefix/"),
+    *("--litestream-image", "litestream:1"),
+    *("--litestream-credentials-secret", "keys"),
+)
+
+
+def test_states_are_streamed_where_a_bucket_is_named(started: list[Settings]) -> None:
+    assert invoke(*RUN, "-A", "--standalone").exit_code == 0
+    more = ("--litestream-endpoint", "http://minio:9000", "--litestream-resources", '{"limits": {"cpu": 1}}')
+    assert invoke(*RUN, "-A", "--standalone", *TO_A_BUCKET, *more).exit_code == 0
+    assert [one.litestream for one in started] == [
+        None,
+        Litestream("litestream:1", "s3://bucket/prefix", "keys", "http://minio:9000", limits={"cpu": "1"}),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"--litestream-url": ""}, "--litestream-url: it has to be a bucket, as s3://BUCKET/PREFIX"),
+        ({"--litestream-url": "file:///backups"}, "'file:///backups' is not a bucket"),
+        ({"--litestream-url": "s3://bucket?endpoint=x"}, "is not a bucket"),
+        ({"--litestream-credentials-secret": ""}, "--litestream-credentials-secret: it has to be the name of a Secret"),
+        ({"--litestream-credentials-secret": "Keys"}, "'Keys' is not the name of a Secret"),
+        ({"--litestream-image": ""}, "--litestream-image: it has to be an image"),
+        ({"--litestream-endpoint": "minio:9000"}, "is not an address"),
+        ({"--litestream-region": "eu central"}, "is not the name of a region"),
+        ({"--litestream-resources": "lots"}, "--litestream-resources: it has to be JSON"),
+        ({"--litestream-resources": '{"limits": {"cpu": "much"}}'}, "--litestream-resources: it has to be JSON"),
+    ],
+)
+def test_a_bucket_that_cannot_be_streamed_to_is_said(
+    started: list[Settings], changes: dict[str, str], words: str
+) -> None:
+    given = dict(zip(TO_A_BUCKET[::2], TO_A_BUCKET[1::2], strict=True)) | changes
+    result = invoke(*RUN, "-A", "--standalone", *(part for option in given.items() for part in option))
     assert result.exit_code == 64
     assert words in result.output
     assert started == []
