@@ -23,7 +23,7 @@ def load() -> Engine:
     def average(closes: Any, window: int) -> Any:
         return pd.Series(closes).rolling(window).mean()
 
-    class Crossover(Strategy):  # type: ignore[misc]
+    class Crossover(Strategy):
         fast = 20
         slow = 50
 

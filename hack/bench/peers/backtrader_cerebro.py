@@ -18,7 +18,7 @@ def load() -> Engine:
     """Imports backtrader."""
     import backtrader as bt
 
-    class Rows(bt.feed.DataBase):  # type: ignore[misc]
+    class Rows(bt.feed.DataBase):
         params = (("rows", None),)
 
         def start(self) -> None:
@@ -35,7 +35,7 @@ def load() -> Engine:
             lines.openinterest[0] = 0.0
             return True
 
-    class Crossover(bt.Strategy):  # type: ignore[misc]
+    class Crossover(bt.Strategy):
         params = (("fast", 20), ("slow", 50), ("slippage", 0.0))
 
         def __init__(self) -> None:

@@ -36,7 +36,7 @@ def load() -> Engine:
     share = Currency("SHR", PLACES, 0, "SHR", CurrencyType.CRYPTO)
     money = Currency("ACC", 8, 0, "ACC", CurrencyType.CRYPTO)
 
-    class Crossover(Strategy):  # type: ignore[misc]
+    class Crossover(Strategy):
         def __init__(self, instrument: Any, bar_type: Any, fast: int, slow: int, slippage: float) -> None:
             super().__init__()
             self.instrument, self.bar_type, self.slow, self.slippage = instrument, bar_type, slow, slippage
