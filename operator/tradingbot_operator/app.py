@@ -41,7 +41,7 @@ from tradingbot_operator.plan.symbols import account_of
 from tradingbot_operator.probes import Answer, serving
 from tradingbot_operator.queue import WorkQueue
 from tradingbot_operator.reconcile import Reconciler
-from tradingbot_operator.routing import is_urgent
+from tradingbot_operator.routing import is_urgent, patience_seconds
 from tradingbot_operator.settings import Settings
 from tradingbot_operator.snapshots import ReportTargets
 from tradingbot_operator.store import ACCOUNT, BOT, Store
@@ -275,7 +275,8 @@ class Operator:
         raw = self._store.get(bot)
         self._queue.add(bot)
         if raw is not None:
-            self._queue.add(ObjectKey(ACCOUNT, bot.namespace, account_of(raw)))
+            account = ObjectKey(ACCOUNT, bot.namespace, account_of(raw))
+            self._queue.add(account, after_seconds=patience_seconds(account, BOT))
 
     def _health(self) -> Answer:
         silent = asyncio.get_running_loop().time() - self._last_attempt

@@ -8,7 +8,7 @@ from tradingbot_api import KILL_ANNOTATION
 from tradingbot_operator.metrics import WATCH_EVENTS
 from tradingbot_operator.plan.objects import ObjectKey, Raw, annotation, name_of, namespace_of, uid_of
 from tradingbot_operator.queue import WorkQueue
-from tradingbot_operator.routing import PATIENCE_SECONDS, affected
+from tradingbot_operator.routing import affected, patience_seconds
 from tradingbot_operator.store import Store
 
 _HELD: Final = 16
@@ -80,4 +80,4 @@ class Observer:
 
     def _enqueue(self, kind: str, before: Raw | None, after: Raw | None) -> None:
         for look in affected(self._store, kind, before, after):
-            self._queue.add(look, after_seconds=PATIENCE_SECONDS.get(look.kind, 0.0))
+            self._queue.add(look, after_seconds=patience_seconds(look, kind))

@@ -34,8 +34,14 @@ from tradingbot_operator.plan.symbols import (
 )
 from tradingbot_operator.store import ACCOUNT, APPROVAL, ATTESTATION, BOT, EVIDENCE, GATE, KILL, POD, RUN, Store
 
-# A gate's status lists its bots: a thousand new ones are told in a few writes, not in a thousand that each grow.
-PATIENCE_SECONDS: Final = MappingProxyType({GATE: 1.0})
+# Their status lists their bots: a thousand new ones are told in a few writes, not in a thousand that each grow. And
+# each write of an account is told to every bot of it, which has better things to do in a kill.
+_PATIENCE_SECONDS: Final = MappingProxyType({GATE: 1.0, ACCOUNT: 1.0})
+
+
+def patience_seconds(look: ObjectKey, changed: str) -> float:
+    """How long a look may wait for what else changes, where an object of the kind `changed` was the cause of it."""
+    return 0.0 if look.kind == changed == ACCOUNT else _PATIENCE_SECONDS.get(look.kind, 0.0)
 
 
 def is_urgent(store: Store, key: ObjectKey) -> bool:

@@ -39,6 +39,8 @@ SESSIONS_LIMIT_BYTES: Final = 1024 * 1024
 """400 sessions take less than half of that."""
 IMPATIENT_SECONDS: Final = 1.0
 """Between two questions to a bot that is starting or has not confirmed a kill."""
+IMPATIENT_QUESTIONS_A_SECOND: Final = 20.0
+"""Of all such bots together: an answer costs a bot the time in which it would cancel and close."""
 _IMPATIENT_ATTEMPTS: Final = 60
 _TICK_SECONDS: Final = 0.5
 
@@ -52,6 +54,11 @@ class Target:
     pod_uid: str
     address: str
     kill_requested: bool
+
+
+def impatient_seconds(count: int) -> float:
+    """Between two questions to each of so many bots that are starting or have not confirmed a kill."""
+    return max(IMPATIENT_SECONDS, count / IMPATIENT_QUESTIONS_A_SECOND)
 
 
 class ReportBook:
@@ -144,24 +151,25 @@ class ReportPoller:
         for gone in self._asked_at.keys() - targets.keys():
             del self._asked_at[gone]
             self._attempts.pop(gone, None)
+        impatient = {uid for uid, target in targets.items() if self._is_impatient(target)}
+        soon = min(impatient_seconds(len(impatient)), self._interval_seconds)
         for uid, target in targets.items():
-            if uid not in self._asking and self._is_due(target, clock):
+            wait = soon if uid in impatient else self._interval_seconds
+            if uid not in self._asking and self._is_due(uid, wait, clock):
                 self._asking[uid] = asyncio.create_task(self._ask(session, target))
 
-    def _is_due(self, target: Target, clock: float) -> bool:
+    def _is_due(self, uid: str, wait_seconds: float, clock: float) -> bool:
         # Counted from the last question, so that a kill asked for since then shortens the wait at once.
-        asked_at = self._asked_at.get(target.pod_uid)
-        return asked_at is None or clock - asked_at >= self._wait_seconds(target)
+        asked_at = self._asked_at.get(uid)
+        return asked_at is None or clock - asked_at >= wait_seconds
 
-    def _wait_seconds(self, target: Target) -> float:
+    def _is_impatient(self, target: Target) -> bool:
         reported = self._book.of(target.pod_uid)
         answer = reported if isinstance(reported, ReportAnswer) else None
         if target.kill_requested and (answer is None or not _kill_is_confirmed(answer.report)):
-            return IMPATIENT_SECONDS
+            return True
         is_starting = answer is None or not answer.report.ready
-        if is_starting and self._attempts.get(target.pod_uid, 0) < _IMPATIENT_ATTEMPTS:
-            return IMPATIENT_SECONDS
-        return self._interval_seconds
+        return is_starting and self._attempts.get(target.pod_uid, 0) < _IMPATIENT_ATTEMPTS
 
     async def _ask(self, session: aiohttp.ClientSession, target: Target) -> None:
         try:

@@ -26,7 +26,7 @@ from tradingbot_operator.plan.conditions import parse_timestamp
 from tradingbot_operator.plan.evidence import Ended, ended
 from tradingbot_operator.plan.jobs import JOB_NAME_LABEL, job_pod, one_attempt, pod_of
 from tradingbot_operator.plan.kills import ANSWER_LIMIT, Kill, is_known_to
-from tradingbot_operator.plan.names import CONFIG_DIRECTORY, CONFIG_FILE, child_name
+from tradingbot_operator.plan.names import CONFIG_DIRECTORY, CONFIG_FILE, CONTAINER, child_name
 from tradingbot_operator.plan.objects import (
     Raw,
     annotation,
@@ -184,7 +184,7 @@ def _made(
 ) -> tuple[Manifest, ...] | str:
     stateful_set = snapshot.child("StatefulSet")
     template = mapping(stateful_set or {}, "spec", "template")
-    container = next(iter(entries(template, "spec", "containers")), {})
+    container = next((one for one in entries(template, "spec", "containers") if text(one, "name") == CONTAINER), {})
     given = [one for one in entries(container, "env") if text(one, "name") in (*KEYS, CONFIG_DIGEST_VARIABLE)]
     keys = [one for one in given if text(one, "name") in KEYS]
     if stateful_set is None or not is_of(stateful_set, uid_of(snapshot.bot)) or snapshot.child("ConfigMap") is None:

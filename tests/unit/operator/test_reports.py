@@ -12,7 +12,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from tradingbot_api import ClosedSession, ClosedSessions
-from tradingbot_operator.cluster.reports import ReportBook, ReportPoller, Target
+from tradingbot_operator.cluster.reports import ReportBook, ReportPoller, Target, impatient_seconds
 from tradingbot_operator.plan import ReportAnswer, ReportFailure, ReportPending
 from tradingbot_operator.plan.objects import ObjectKey
 from tradingbot_operator.plan.snapshot import CollectedSessions
@@ -133,6 +133,10 @@ async def test_a_kill_that_was_asked_for_does_not_wait_for_the_next_round() -> N
     pod = Pod()
     async with polling(pod, kill_requested=True, interval_seconds=3600) as (_, _changed):
         await until(lambda: pod.asked >= 2)
+
+
+def test_many_bots_that_are_killed_at_once_share_the_questions() -> None:
+    assert [impatient_seconds(count) for count in (1, 20, 50, 1000)] == [1, 1, 2.5, 50]
 
 
 # ------------------------------------------------------------ closed sessions

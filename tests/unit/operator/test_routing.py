@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from tradingbot_operator.plan.objects import ObjectKey, Raw
-from tradingbot_operator.routing import affected, is_urgent
+from tradingbot_operator.routing import affected, is_urgent, patience_seconds
 from tradingbot_operator.store import ACCOUNT, BOT, POD, Store
 from unit.operator.world import a_bot, a_pod, a_stateful_set, an_account
 
@@ -103,3 +103,10 @@ def test_a_pod_that_is_gone_concerns_who_waits_for_its_symbols() -> None:
 
 def test_nothing_concerns_nobody() -> None:
     assert looks(a_store(), BOT, None, None) == set()
+
+
+def test_an_account_is_told_of_its_bots_now_and_then_and_of_its_own_changes_at_once() -> None:
+    account = ObjectKey(ACCOUNT, "demo", "paper")
+    assert patience_seconds(account, ACCOUNT) == 0
+    assert patience_seconds(account, BOT) > 0
+    assert patience_seconds(ObjectKey(BOT, "demo", "momentum"), ACCOUNT) == 0
