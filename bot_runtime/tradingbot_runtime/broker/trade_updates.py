@@ -188,7 +188,9 @@ class _Listening:
 
     def drop(self, reason: str) -> None:
         """Ends the wait that is on, or else the next; the first reason counts."""
-        self._reason = self._reason or reason
+        if self._reason is not None:
+            return
+        self._reason = reason
         if self._wait is not None:
             self._wait.reschedule(asyncio.get_running_loop().time())
 

@@ -61,7 +61,10 @@ class Reconciliation:
         self._corporate = corporate
         self._symbols = frozenset(situation.config.symbols)
         self._under_way = False
+        self._was_answered = False
+        """Whether the last question was; the first one is about all symbols."""
         self._asked_at: datetime | None = None
+        self._answered_at: datetime | None = None
         self.last_took = timedelta(0)
         """How long the last answer took (machine time)."""
         self._asked_at_market: datetime | None = None
@@ -95,12 +98,15 @@ class Reconciliation:
         activities_since = self._corporate.ask_since() if self._wants_activities() else None
         prefix, since = self._books.prefix, self._books.oldest_of_interest()
         urgent = self._known.is_closing
-        symbols = self._symbols_asked_for() if urgent else ()
+        symbols = self._symbols_asked_for() if urgent and self._was_answered else ()
         return [do.TakeSnapshot(reason, prefix, since, activities_since, urgent=urgent, symbols=symbols)]
 
     def _symbols_asked_for(self) -> tuple[str, ...]:
         """Whose ended orders a kill reads: the bot's own. What is open is listed whatever its symbol, and what ended
         otherwise is asked for by its id; without this, fifty bots that are killed at once each read everybody's orders.
+
+        Not before the books of this process were compared with all that the broker has, for an order of a symbol that
+        left the config may not be in them; nor after a failure, which may be about one of the symbols.
         """
         symbols = self._symbols | {order.symbol for order in self._books.orders.values() if not order.is_terminal}
         return tuple(sorted(symbols)) if len(symbols) <= MOST_SYMBOLS_ASKED_FOR else ()
@@ -117,12 +123,17 @@ class Reconciliation:
 
     def _answered(self, now: Now) -> None:
         self._under_way = False
+        self._answered_at = now.machine
         if self._asked_at is not None:
             self.last_took = now.machine - self._asked_at
 
     def since_asked(self, now: Now) -> timedelta:
         """Machine time since a snapshot was last asked for."""
         return _elapsed(self._asked_at, now.machine)
+
+    def since_answered(self, now: Now) -> timedelta:
+        """Machine time since the last answer, or failure to get one."""
+        return _elapsed(self._answered_at, now.machine)
 
     def _is_due(self, now: Now) -> bool:
         waited = self.since_asked(now)
@@ -142,6 +153,7 @@ class Reconciliation:
     def on_failed(self, reason: str, now: Now) -> list[do.Command]:
         """The broker's books could not be read: counts as unclean."""
         self._answered(now)
+        self._was_answered = False
         self._known.broker_connected = False
         self._known.counters["operational_errors", "snapshot"] += 1
         commands = self._conclude("Failed", (Difference("fetch_failed", "broker", "", reason),), now)
@@ -153,6 +165,7 @@ class Reconciliation:
         `asked_at`: machine time at which the reading began; None: nobody knows.
         """
         self._answered(now)
+        self._was_answered = True
         commands: list[do.Command] = []
         for word in snapshot.orders:
             commands += self._desk.broker_says(word, now, "snapshot")

@@ -33,9 +33,9 @@ CHECKS: Final = (
     (timedelta(minutes=1), timedelta(seconds=1)),
     (timedelta.max, timedelta(seconds=5)),
 )
-PAUSE_FOR_EACH_READ: Final = 3
-"""From one check that nothing but its time asks for to the next: so many times as long as the last took, at most 5 s.
-What the broker tells is read at once, see EARLY_CHECKS_AT_MOST.
+PAUSE_AFTER_EACH_READ: Final = 2
+"""Before a check that nothing but its time asks for: so many times as long as the last took, at most 5 s. What the
+broker tells is read at once, see EARLY_CHECKS_AT_MOST.
 """
 CHECK_WHILE_CLOSED_EVERY: Final = timedelta(seconds=30)
 """What is left to close waits for the open anyhow."""
@@ -206,7 +206,7 @@ class Shutdown:
         """Asks again while something is left to confirm, and notices a control plane that has gone."""
         commands = self._check_control_plane(now)
         unconfirmed = self._unconfirmed()
-        if unconfirmed and self._reconciliation.since_asked(now) >= self._check_every(unconfirmed, now):
+        if unconfirmed and self._is_due(unconfirmed, now):
             return commands + self._reconciliation.ask("kill", now)
         return commands + self._reconciliation.when_due(now)
 
@@ -246,15 +246,19 @@ class Shutdown:
         asked = (known.kill,) if keeps else (known.kill, self._deletion, known.withdrawal)
         return [one for one in asked if one is not None]
 
+    def _is_due(self, unconfirmed: Sequence[KillState], now: Now) -> bool:
+        # Whoever is slow to answer has much to do: asked without a pause, it would do nothing but answer.
+        pause = min(PAUSE_AFTER_EACH_READ * self._reconciliation.last_took, CHECKS[-1][1])
+        asked, answered = self._reconciliation.since_asked(now), self._reconciliation.since_answered(now)
+        return asked >= self._check_every(unconfirmed, now) and answered >= pause
+
     def _check_every(self, unconfirmed: Sequence[KillState], now: Now) -> timedelta:
         """Often at first; ever less for what takes its time, so that the asking does not starve the cancelling."""
         waits = all(ending.orders_cancelled_at and ending.queued_for for ending in unconfirmed)
         if waits and not self._known.market_is_open:
             return CHECK_WHILE_CLOSED_EVERY
         age = now.machine - max(ending.observed_at for ending in unconfirmed)
-        every = next((every for until, every in CHECKS if age < until), CHECKS[-1][1])
-        # Whoever is slow to answer has much to do: asked without a pause, it would do nothing but answer.
-        return max(every, min(PAUSE_FOR_EACH_READ * self._reconciliation.last_took, CHECKS[-1][1]))
+        return next((every for until, every in CHECKS if age < until), CHECKS[-1][1])
 
     def on_snapshot(self, snapshot: BrokerSnapshot, asked_at: datetime | None, now: Now) -> list[do.Command]:
         """After the broker's books were read: cancel and close what is left, and note what the broker has confirmed."""

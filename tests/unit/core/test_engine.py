@@ -952,6 +952,22 @@ def test_a_kill_reads_the_ended_orders_of_its_own_symbols_and_a_scheduled_look_t
     assert asked.symbols == ("AAPL", "NVDA")
 
 
+def test_a_kill_reads_all_ended_orders_before_the_books_were_compared_once_and_after_a_failure() -> None:
+    desk = Desk()
+    (asked,) = of(do.TakeSnapshot, desk.tell(seen.KillSeen("stop", "TradingBot")))
+    assert (asked.urgent, asked.symbols) == (True, ())
+    # An entry of a symbol that left the config: its exit is still open, under an id of the broker's.
+    entry, exit_ = an_order(1, symbol="GLD"), a_word(an_order(2, symbol="GLD"), "new", client_order_id="theirs")
+    words = [a_word(entry, "filled", "5", "100", legs=(exit_,), order_class="bracket")]
+    commands = desk.tell(seen.SnapshotTaken(a_snapshot([a_position("GLD", "5")], words)))
+    assert [cancel.broker_id for cancel in of(do.CancelOrder, commands)] == [exit_.broker_id]
+    (asked,) = of(do.TakeSnapshot, desk.tell(seen.Tick(), 1))
+    assert asked.symbols == ("AAPL", "GLD", "MSFT")
+    desk.tell(seen.SnapshotFailed("422: MSFT"))
+    (asked,) = of(do.TakeSnapshot, desk.tell(seen.Tick(), 1))
+    assert asked.symbols == ()
+
+
 def test_a_symbol_that_left_the_config_is_flattened_too() -> None:
     recovered = Recovered(fills=(Fill("x", 1, "GLD", Decimal(5), Decimal(100), OPEN),))
     desk = Desk(recovered, onKill="Flatten").ready(positions=[a_position("GLD", "5")])
