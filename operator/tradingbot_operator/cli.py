@@ -26,6 +26,7 @@ _LITESTREAM_OPTIONS = (
     ("region", r"[a-z0-9-]*", "the name of a region"),
 )
 _QUANTITY = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,12}(\.[0-9]{1,3})?(m|k|Ki|M|Mi|G|Gi)?$")]
+_RESOURCE = Annotated[str, StringConstraints(pattern=r"^(cpu|memory|ephemeral-storage)$")]
 _POD_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
 cli = typer.Typer(
@@ -45,8 +46,8 @@ class _Resources(BaseModel):
 
     model_config = ConfigDict(extra="forbid", coerce_numbers_to_str=True)
 
-    requests: dict[str, _QUANTITY] = dict(LITESTREAM_REQUESTS)
-    limits: dict[str, _QUANTITY] = dict(LITESTREAM_LIMITS)
+    requests: dict[_RESOURCE, _QUANTITY] = dict(LITESTREAM_REQUESTS)
+    limits: dict[_RESOURCE, _QUANTITY] = dict(LITESTREAM_LIMITS)
 
 
 class LogLevel(StrEnum):
@@ -256,12 +257,19 @@ def _namespaces(given: list[str]) -> list[str]:
 def _litestream(given: dict[str, str], resources: str) -> Litestream | None:
     if not any(given.values()):
         return None
+    from tradingbot_operator.plan.quantities import quantity
+
     for name, pattern, example in _LITESTREAM_OPTIONS:
         if not re.fullmatch(pattern, given[name]):
             option = f"--litestream-{name.replace('_', '-')}"
             said = f"{given[name]!r} is not {example}" if given[name] else f"it has to be {example}"
             _refuse(f"{option}: {said}")
     asked = _resources(resources or "{}")
+    for name, limit in asked.limits.items():
+        wanted = asked.requests.get(name, "0")
+        # The API server would refuse every bot's workload for it.
+        if (quantity(wanted) or 0) > (quantity(limit) or 0):
+            _refuse(f"--litestream-resources: of {name} {wanted} are requested and {limit} are the limit")
     return Litestream(
         image=given["image"],
         url=given["url"].rstrip("/"),

@@ -106,8 +106,8 @@ class Faults:
     write: WriteFault | None = None
     strikes: Callable[[Write], bool] = lambda _: True
     read: ReadFault | None = None
-    meanwhile: Callable[[Write], None] | None = None
-    """What others do when a write has come and is not forwarded yet."""
+    meanwhile: Callable[[Write, bytes], None] | None = None
+    """What others do when a write has come, with its body, and is not forwarded yet."""
 
 
 @dataclass
@@ -239,7 +239,7 @@ class FaultProxy:
         what = _what(request, body)
         write, life = Write(*what, self._count[what]), self._operator.life()
         if self._faults.meanwhile is not None:
-            await self._loop.run_in_executor(None, self._faults.meanwhile, write)
+            await self._loop.run_in_executor(None, self._faults.meanwhile, write, body)
         fault = self._fault_for(request, write, life)
         if fault is WriteFault.KILL_BEFORE:
             return await self._killed(request, write, life)

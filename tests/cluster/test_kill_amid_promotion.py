@@ -3,7 +3,6 @@ bot is on paper in the end, and what it was approved by grants nothing more, als
 """
 
 import threading
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,30 +19,30 @@ from test_kills import CANCELLED, annotate, approve, tell
 from world import World
 
 BEFORE = {
-    "the grant is written": ("tradingbots/momentum/status", 1),
-    "the config says live": ("configmaps/momentum-bot", 2),
-    "the workload is live": ("statefulsets/momentum-bot", 2),
-    "the bot is said to be live": ("tradingbots/momentum/status", 2),
+    "the grant is written": ("tradingbots/momentum/status", '"grant"', False),
+    "the config says live": ("configmaps/momentum-bot", "mode: live", False),
+    "the workload is live": ("statefulsets/momentum-bot", LIVE, False),
+    "the live bot is told of": ("tradingbots/momentum/status", '"grant"', True),
 }
-"""Which write of what, counted from when live was asked for; a child is first written without being changed."""
+"""The first write of what, with which word in it, and whether the workload is live by then."""
 
 
 class KilledOnItsWay(Cast):
     """A bot that was approved, is asked to go live, and is killed before a write of the operator's."""
 
-    def __init__(self, world: World, target: str, number: int) -> None:
+    def __init__(self, world: World, target: str, word: str, workload_is_live: bool) -> None:
         super().__init__(world)
-        self._target, self._number = target, number
-        self._counted: Counter[str] = Counter()
+        self._target, self._word, self._workload_is_live = target, word.encode(), workload_is_live
         self._asked, self.killed = threading.Event(), threading.Event()
 
-    def meanwhile(self, write: Write) -> None:
+    def meanwhile(self, write: Write, body: bytes) -> None:
         """Kills when it is time; called with every write of the operator's before the API server has it."""
-        if self._asked.is_set():
-            self._counted[write.target] += 1
-            if self._counted[self._target] == self._number and not self.killed.is_set():
-                annotate(self.world)
-                self.killed.set()
+        if not self._asked.is_set() or self.killed.is_set() or write.target != self._target or self._word not in body:
+            return
+        labels = self.world.child("momentum")["spec"]["template"]["metadata"]["labels"]
+        if (LIVE in labels) == self._workload_is_live:
+            annotate(self.world)
+            self.killed.set()
 
     def play(self) -> None:
         """From its first day on paper to the release."""
@@ -59,7 +58,7 @@ class KilledOnItsWay(Cast):
             eventually(lambda: alice.create(go(world, bot), world.namespace), "alice approves")
         self._asked.set()
         api.patch("TradingBot", bot, LIVE_ASKED, world.namespace)
-        assert self.killed.wait(60), f"after 60 s not written: {self._target}, number {self._number}"
+        assert self.killed.wait(60), f"after 60 s not written: {self._target} with {self._word!r}"
         self._wait(bot, "LiveAuthorized", "False", "Killed")
         eventually(lambda: assert_on_paper(world, bot) is None, "it is on paper")
         world.run_again(bot, runtime)
@@ -92,9 +91,9 @@ def test_a_kill_before_any_step_of_a_promotion_leaves_a_paper_bot(
         casts.append(KilledOnItsWay(world, *BEFORE[point]))
         return casts[0]
 
-    def meanwhile(write: Write) -> None:
+    def meanwhile(write: Write, body: bytes) -> None:
         for one in casts:
-            one.meanwhile(write)
+            one.meanwhile(write, body)
 
     theatre = Theatre(api, operator_kubeconfig, tmp_path, nursery, cast)
     outcome = theatre.run(point, Faults(meanwhile=meanwhile))

@@ -137,7 +137,7 @@ def test_a_bot_trades_on_while_the_bucket_is_away_and_nothing_grows_without_boun
             bucket.down()
             desk.until_more_orders()
             assert companion.probe().wait(timeout=30) != 0, "the kubelet learns of it"
-            assert desk.status()["ready"]
+            until(lambda: desk.status().get("ready"))
         # After some of these the kubelet starts it anew.
         staged = companion.staged_bytes()
         with companion.running() as streaming:
@@ -145,7 +145,7 @@ def test_a_bot_trades_on_while_the_bucket_is_away_and_nothing_grows_without_boun
             until(lambda: verify(volume, "paper").lines > lines + 20)
             assert companion.staged_bytes() == staged, "what it cannot send it does not pile up"
             assert (volume / "paper/state.db-wal").stat().st_size < WAL_LIMIT_BYTES
-            assert desk.status()["ready"]
+            until(lambda: desk.status().get("ready"))
             assert streaming.poll() is None
             bucket.up()
             companion.until_in_the_bucket()

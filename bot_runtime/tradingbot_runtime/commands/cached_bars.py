@@ -1,6 +1,7 @@
 """Bars of one broker by way of a cache: what is kept is compared with the broker at its edges, and only the rest asked.
 
-Gives exactly what the broker alone would have given, or asks it for all. Must never keep a bar of a day that is not
+Gives what the broker alone would have given, or asks it for all; what it cannot see for OLDEST_WHOLE are single old bars
+that the broker has corrected since. Must never keep a bar of a day that is not
 over, nor let a broken cache stop a command: it says so, and does without.
 """
 

@@ -1,10 +1,10 @@
 """`tradingbot validate`: whether a strategy has earned trust. Of a broker it asks bars at most; it never orders."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -24,6 +24,7 @@ from tradingbot_runtime.commands.research_inputs import (
     Settings,
     Slippage,
     StrategyName,
+    Subject,
     Symbols,
     TimeframeName,
     choices_of,
@@ -31,6 +32,10 @@ from tradingbot_runtime.commands.research_inputs import (
     source_of,
     subject_of,
 )
+
+if TYPE_CHECKING:
+    from tradingbot_research.artifact import Inputs, Written
+    from tradingbot_research.validate import Plan, Validation
 
 FAILED = 1
 _HOW = "How it is judged"
@@ -112,7 +117,8 @@ def validate(
 
     Bars come from files, or with --from-broker from the market data of the config's broker: as the bot reads them,
     adjusted for splits, and refused where they have a defect. They are kept in a cache: the next time only new ones are
-    asked for, and the newest kept ones once more, so that the result is the same as without it.
+    asked for, and the newest kept ones once more: a split is seen at once, a single old bar that the broker corrects
+    within 30 days. --no-cache asks for all.
 
     Exit codes: 0 every check is passed; 1 some are not, and are named; 65 the bars cannot be used or are too few; 75
     the broker does not answer: try again; 78 config, options, keys or strategy are wrong.
@@ -128,8 +134,7 @@ def validate(
         subject = subject_of(source, config, strategy, settings or (), symbols, timeframe, capital, costs)
         from pydantic import ValidationError
 
-        from tradingbot_research.artifact import Inputs
-        from tradingbot_research.publish import evidence, publish, termination_message
+        from tradingbot_research.publish import evidence, termination_message
         from tradingbot_research.sweep import grid as grid_of
         from tradingbot_research.validate import Plan
         from tradingbot_research.validate import validate as run
@@ -150,10 +155,7 @@ def validate(
         found = run(
             subject.strategy, read.bars, subject.rules, plan, others=others, processes=processes, progress=progress
         )
-        inputs = Inputs.of(
-            subject.strategy, read.bars, subject.timeframe, subject.rules, {"plan": plan, "grid": choices}, read.files
-        )
-        written = publish(out, found, inputs, read.warnings)
+        inputs, written = published(out, found, subject, plan, choices)
         document = termination_message(evidence(found, inputs, written, image))
         leave_last_words(document)
     typer.echo(document)
@@ -165,6 +167,19 @@ def validate(
     typer.echo(f"written: {written.folder}", err=True)
     if not found.passed:
         raise typer.Exit(FAILED)
+
+
+def published(
+    out: Path, found: "Validation", subject: Subject, plan: "Plan", choices: Mapping[str, Sequence[Any]]
+) -> "tuple[Inputs, Written]":
+    """Writes the folder of a validation: its inputs, and what was written. Raises NotReproduced, OSError."""
+    from tradingbot_research.artifact import Inputs
+    from tradingbot_research.publish import publish
+
+    read = subject.read
+    asked = {"plan": plan, "grid": choices}
+    inputs = Inputs.of(subject.strategy, read.bars, subject.timeframe, subject.rules, asked, read.files)
+    return inputs, publish(out, found, inputs, read.warnings)
 
 
 @contextmanager

@@ -124,6 +124,8 @@ def test_states_are_streamed_where_a_bucket_is_named(started: list[Settings]) ->
         ({"--litestream-region": "eu central"}, "is not the name of a region"),
         ({"--litestream-resources": "lots"}, "--litestream-resources: it has to be JSON"),
         ({"--litestream-resources": '{"limits": {"cpu": "much"}}'}, "--litestream-resources: it has to be JSON"),
+        ({"--litestream-resources": '{"limits": {"memmory": "1Gi"}}'}, "--litestream-resources: it has to be JSON"),
+        ({"--litestream-resources": '{"limits": {"memory": "32Mi"}}'}, "of memory 64Mi are requested and 32Mi are"),
     ],
 )
 def test_a_bucket_that_cannot_be_streamed_to_is_said(
