@@ -12,6 +12,7 @@ from tradingbot_runtime.commands.backtest import backtest
 from tradingbot_runtime.commands.cache import cache_app
 from tradingbot_runtime.commands.check_config import check_config
 from tradingbot_runtime.commands.check_strategy import check_strategy
+from tradingbot_runtime.commands.ci import ci
 from tradingbot_runtime.commands.endings import EX_INTERRUPTED
 from tradingbot_runtime.commands.flatten import flatten
 from tradingbot_runtime.commands.new_strategy import new_strategy
@@ -42,6 +43,7 @@ app.command("new-strategy", rich_help_panel=_RESEARCH)(new_strategy)
 app.command("check-strategy", rich_help_panel=_RESEARCH)(check_strategy)
 app.command(rich_help_panel=_RESEARCH)(backtest)
 app.command(rich_help_panel=_RESEARCH)(validate)
+app.command(rich_help_panel=_RESEARCH)(ci)
 app.command("run-now", rich_help_panel=_OPERATE)(control.run_now)
 app.command(rich_help_panel=_OPERATE)(control.pause)
 app.command(rich_help_panel=_OPERATE)(control.resume)

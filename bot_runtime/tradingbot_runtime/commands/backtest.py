@@ -1,7 +1,10 @@
 """`tradingbot backtest`: what a strategy would have made of some bars. Asks no broker, orders nothing."""
 
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,11 +19,41 @@ from tradingbot_runtime.commands.research_inputs import (
     Settings,
     Slippage,
     StrategyName,
+    Subject,
     Symbols,
     TimeframeName,
     research_refusals,
     subject_of,
 )
+
+if TYPE_CHECKING:
+    from tradingbot_research.metrics import Metrics
+    from tradingbot_research.result import Result
+
+
+@dataclass(frozen=True)
+class Backtested:
+    """What a strategy would have made of its bars."""
+
+    result: "Result"
+    metrics: "Metrics"
+    undone: Mapping[str, int]
+    """How often something that was wanted could not be done, by the obstacle."""
+
+
+def backtested(subject: Subject) -> Backtested:
+    """One backtest after costs. Raises StrategyBroke."""
+    from tradingbot_research.days import Days
+    from tradingbot_research.engine import backtest as run
+    from tradingbot_research.metrics import metrics_of
+    from tradingbot_research.sweep import targets_of
+
+    bars = subject.read.bars
+    found = run(bars, targets_of(subject.strategy, bars), subject.rules)
+    undone: Counter[str] = Counter()
+    for one in found.unfilled:
+        undone[one.obstacle.value] += one.times
+    return Backtested(found, metrics_of(found, Days.of(bars.time)), undone)
 
 
 def backtest(
@@ -58,24 +91,15 @@ def backtest(
     with research_refusals():
         subject = subject_of(bars, config, strategy, settings or (), symbols, timeframe, capital, costs)
         import json
-        from collections import Counter
 
         from tradingbot_research.artifact import Inputs, plain
-        from tradingbot_research.days import Days
-        from tradingbot_research.engine import backtest as run
-        from tradingbot_research.metrics import metrics_of
         from tradingbot_research.publish import publish_backtest
-        from tradingbot_research.sweep import targets_of
 
-        read = subject.read
-        found = run(read.bars, targets_of(subject.strategy, read.bars), subject.rules)
-        metrics = metrics_of(found, Days.of(read.bars.time))
-        undone: Counter[str] = Counter()
-        for one in found.unfilled:
-            undone[one.obstacle.value] += one.times
+        read, found = subject.read, backtested(subject)
+        metrics, undone = found.metrics, found.undone
         if out is not None:
             inputs = Inputs.of(subject.strategy, read.bars, subject.timeframe, subject.rules, None, read.files)
-            written = publish_backtest(out, found, metrics, inputs)
+            written = publish_backtest(out, found.result, metrics, inputs)
             typer.echo(f"written: {written.folder}", err=True)
     for warning in read.warnings:
         typer.echo(f"warning: {warning}", err=True)

@@ -1,8 +1,8 @@
 """Bars of one broker by way of a cache: what is kept is compared with the broker at its edges, and only the rest asked.
 
-Gives what the broker alone would have given, or asks it for all; what it cannot see for OLDEST_WHOLE are single old bars
-that the broker has corrected since. Must never keep a bar of a day that is not
-over, nor let a broken cache stop a command: it says so, and does without.
+Gives what the broker alone would have given, or asks it for all; what it does not see for OLDEST_WHOLE is a single old
+bar that the broker has corrected. Must never keep a bar of a day that is not over, nor let a broken cache stop a
+command: it says so, and does without.
 """
 
 import math

@@ -108,20 +108,9 @@ def check_strategy(
              tradingbot check-strategy my_package.strategy:MyStrategy -o json | jq .passed
     """
     with research_refusals():
-        from tradingbot_research.asked_apart import NotFoundAgain
-        from tradingbot_research.bars_files import BarsUnusable
-        from tradingbot_research.strategy_check import TooFewBars
-        from tradingbot_research.strategy_check import check_strategy as run
-
         given = {**_as_json(parameters), **parameters_of(settings or ())}
         wanted = _symbols(symbols)
-        loaded = _loaded(strategy, given, wanted)
-        try:
-            found = run(loaded, _markets(loaded, bars, wanted, seed), tries=tries, seed=seed)
-        except TooFewBars as error:
-            raise BarsUnusable(str(error)) from error
-        except NotFoundAgain as error:
-            raise WrongConfig("UnknownStrategy", str(error)) from error
+        found = tried(loaded(strategy, given, wanted), bars, wanted, tries=tries, seed=seed)
     typer.echo(json.dumps(_document(found, seed), indent=2) if output is Output.JSON else _shown(found))
     for warning in found.warnings:
         typer.echo(f"warning: {warning}", err=True)
@@ -129,7 +118,28 @@ def check_strategy(
         raise typer.Exit(FAILED)
 
 
-def _loaded(name: str, parameters: Mapping[str, Any], symbols: Sequence[str] | None) -> "Strategy[Any]":
+def tried(
+    strategy: "Strategy[Any]", bars: Path | None, symbols: Sequence[str] | None, *, tries: int, seed: int
+) -> "Checked":
+    """Every property of a strategy, tried on bars of a file, or where there is none on markets from the seed.
+
+    Raises BarsUnusable, WrongConfig.
+    """
+    from tradingbot_research.asked_apart import NotFoundAgain
+    from tradingbot_research.bars_files import BarsUnusable
+    from tradingbot_research.strategy_check import TooFewBars
+    from tradingbot_research.strategy_check import check_strategy as run
+
+    try:
+        return run(strategy, _markets(strategy, bars, symbols, seed), tries=tries, seed=seed)
+    except TooFewBars as error:
+        raise BarsUnusable(str(error)) from error
+    except NotFoundAgain as error:
+        raise WrongConfig("UnknownStrategy", str(error)) from error
+
+
+def loaded(name: str, parameters: Mapping[str, Any], symbols: Sequence[str] | None) -> "Strategy[Any]":
+    """A strategy by its name, or as MODULE:CLASS. Raises WrongConfig."""
     from tradingbot_runtime.strategies.registry import InvalidStrategyParameters, UnknownStrategy, load, made
 
     try:
@@ -194,7 +204,7 @@ def _shown(found: "Checked") -> str:
         f"on {name}: {len(bars):,} bars of {', '.join(bars.symbols)}, {bars.fingerprint[:12]}"
         for name, bars in found.markets.items()
     ]
-    rows = [(one.name, "holds" if one.holds else "FAILED", _tried(one)) for one in found.properties]
+    rows = [(one.name, "holds" if one.holds else "FAILED", how_often(one)) for one in found.properties]
     lines += ["", table(("PROPERTY", "RESULT", "TRIED"), rows)]
     for one in found.properties:
         if one.failure is not None:
@@ -203,7 +213,8 @@ def _shown(found: "Checked") -> str:
     return "\n".join(lines)
 
 
-def _tried(one: "Property") -> str:
+def how_often(one: "Property") -> str:
+    """What was tried of a property, in words."""
     return ", ".join(f"{number:,} {what}" for what, number in one.tried.items()) or "nothing"
 
 

@@ -55,20 +55,26 @@ def read_config(path: Path) -> "RuntimeConfig":
 
 def read_document(path: Path, model: "type[Document]") -> "Document":
     """A YAML file as a model of the config, or of a part of it. Raises WrongConfig."""
-    import yaml
     from pydantic import ValidationError
 
-    text = _as_made(path)
+    document = mapping_in(_as_made(path), path, "RuntimeConfig: write fields such as `bot:` and `symbols:`")
+    try:
+        return model.model_validate(document)
+    except ValidationError as error:
+        raise WrongConfig("InvalidConfig", f"{path}: {wrong_fields(error)}") from error
+
+
+def mapping_in(text: bytes, path: Path, kind: str) -> dict[str, Any]:
+    """The fields of a YAML file. `kind`: what it should hold, in words. Raises WrongConfig."""
+    import yaml
+
     try:
         document = yaml.safe_load(text)
     except (yaml.YAMLError, ValueError) as error:
         raise WrongConfig("InvalidYAML", f"{path} is not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(document, dict):
-        raise WrongConfig("InvalidConfig", f"{path} holds no RuntimeConfig: write fields such as `bot:` and `symbols:`")
-    try:
-        return model.model_validate(document)
-    except ValidationError as error:
-        raise WrongConfig("InvalidConfig", f"{path}: {_fields(error)}") from error
+        raise WrongConfig("InvalidConfig", f"{path} holds no {kind}")
+    return document
 
 
 def _as_made(path: Path) -> bytes:
@@ -77,7 +83,7 @@ def _as_made(path: Path) -> bytes:
     """
     wanted, deadline = os.environ.get(CONFIG_DIGEST_VARIABLE), time.monotonic() + CONFIG_AWAITED_SECONDS
     while True:
-        text = _bytes_of(path)
+        text = bytes_of(path)
         if not wanted or f"sha256:{hashlib.sha256(text).hexdigest()}" == wanted:
             return text
         if time.monotonic() >= deadline:
@@ -89,7 +95,8 @@ def _as_made(path: Path) -> bytes:
         time.sleep(CONFIG_LOOKED_AT_EVERY_SECONDS)
 
 
-def _bytes_of(path: Path) -> bytes:
+def bytes_of(path: Path) -> bytes:
+    """A file that is no larger than a config may be. Raises WrongConfig."""
     try:
         with path.open("rb") as file:
             text = file.read(MAX_CONFIG_BYTES + 1)
@@ -131,8 +138,14 @@ def address_of(text: str) -> Address:
     return Address(host.strip("[]"), int(port))
 
 
-def _fields(error: "ValidationError") -> str:
-    return "; ".join(
+def wrong_fields(error: "ValidationError") -> str:
+    """Every field that is wrong, and why, in one line."""
+    return "; ".join(each_wrong_field(error))
+
+
+def each_wrong_field(error: "ValidationError") -> list[str]:
+    """FIELD: WHY of every field that is wrong."""
+    return [
         f"{'.'.join(str(part) for part in problem['loc']) or 'config'}: {problem['msg']}"
         for problem in error.errors(include_url=False)
-    )
+    ]

@@ -3,9 +3,9 @@
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,10 +15,11 @@ from tradingbot_runtime.commands.endings import EX_DATA, EX_TEMPFAIL, WrongConfi
 from tradingbot_runtime.commands.inputs import keys_in, read_document
 
 if TYPE_CHECKING:
-    from tradingbot_api import Timeframe
+    from tradingbot_api import Timeframe, TradingBotSpec
     from tradingbot_research.bars_files import BarsRead
     from tradingbot_research.rules import Rules
     from tradingbot_runtime.commands.broker_bars import Asked
+    from tradingbot_runtime.commands.research_config import ResearchConfig
     from tradingbot_runtime.strategies.contract import Strategy
 
 _WHAT, _COSTS = "What is looked at", "What trading costs"
@@ -150,6 +151,28 @@ class Subject:
     timeframe: str
 
 
+@dataclass(frozen=True)
+class Traded:
+    """What would be traded, and how, before any bar is read."""
+
+    strategy: str
+    parameters: Mapping[str, Any]
+    symbols: Sequence[str] | None
+    """None: all that there are bars of."""
+    timeframe: str
+    capital: float | None
+    """In account currency; None: 100,000."""
+    minimum_trade: float
+    """The smallest trade, as a share of the capital."""
+
+
+def traded_by(bot: "ResearchConfig | TradingBotSpec") -> Traded:
+    """What a bot trades, as its config or its manifest says it."""
+    smallest = float(bot.execution.min_trade_percent) / 100
+    chosen, capital = bot.strategy, float(bot.capital)
+    return Traded(chosen.name, chosen.parameters, list(bot.symbols), bot.timeframe.value, capital, smallest)
+
+
 def subject_of(
     bars: "Path | Asked",
     config: Path | None,
@@ -162,51 +185,63 @@ def subject_of(
 ) -> Subject:
     """Reads what the options name. Raises WrongConfig, BarsUnusable, BrokerError."""
     from tradingbot_api import Timeframe
-    from tradingbot_research.bars_files import check_spacing, read_bars
-    from tradingbot_research.handled import rules_of
-    from tradingbot_research.rules import Costs, Rules
+    from tradingbot_research.rules import Rules
     from tradingbot_runtime.commands.research_config import ResearchConfig
-    from tradingbot_runtime.strategies.registry import InvalidStrategyParameters, UnknownStrategy, load
 
     if (config is None) == (strategy is None):
         raise WrongConfig("InvalidOptions", "give --config or --strategy, and not both")
     given = parameters_of(settings)
     if config is not None:
-        read = read_document(config, ResearchConfig)
-        name, parameters = read.strategy.name, {**read.strategy.parameters, **given}
-        wanted: list[str] | None = list(read.symbols)
-        timeframe = timeframe or read.timeframe.value
-        capital = capital or float(read.capital)
-        minimum_trade = float(read.execution.min_trade_percent) / 100
+        traded = traded_by(read_document(config, ResearchConfig))
     else:
-        name, parameters = str(strategy), given
-        wanted, minimum_trade = None, Rules().minimum_trade
+        traded = Traded(str(strategy), {}, None, Timeframe.DAY_1.value, None, Rules().minimum_trade)
+    wanted = traded.symbols
     if symbols is not None:
         wanted = [one.strip().upper() for one in symbols.split(",") if one.strip()]
         if not wanted:
             raise WrongConfig("InvalidOptions", "--symbols: write symbols such as AAPL,MSFT")
-    timeframe = timeframe or Timeframe.DAY_1.value
-    if timeframe not in [one.value for one in Timeframe]:
+    traded = replace(
+        traded,
+        parameters={**traded.parameters, **given},
+        symbols=wanted,
+        timeframe=timeframe or traded.timeframe,
+        capital=capital or traded.capital,
+    )
+    if traded.timeframe not in [one.value for one in Timeframe]:
         raise WrongConfig(
             "InvalidOptions", f"--timeframe {timeframe}: write {', '.join(one.value for one in Timeframe)}"
         )
+    return subject_from(traded, bars, costs, config)
+
+
+def subject_from(traded: Traded, bars: "Path | Asked", costs: CostOptions, config: Path | None = None) -> Subject:
+    """Loads the strategy and reads its bars. `config` names the broker where they are one's.
+
+    Raises WrongConfig, BarsUnusable, BrokerError.
+    """
+    from tradingbot_api import Timeframe
+    from tradingbot_research.bars_files import check_spacing, read_bars
+    from tradingbot_research.handled import rules_of
+    from tradingbot_research.rules import Costs, Rules
+    from tradingbot_runtime.strategies.registry import InvalidStrategyParameters, UnknownStrategy, load
+
+    wanted, timeframe = traded.symbols, Timeframe(traded.timeframe)
     try:
-        rules = Rules(capital=capital or Rules().capital, costs=Costs(**vars(costs)), minimum_trade=minimum_trade)
-        loaded = load(name, parameters, wanted)
+        rules = Rules(
+            capital=traded.capital or Rules().capital, costs=Costs(**vars(costs)), minimum_trade=traded.minimum_trade
+        )
+        loaded = load(traded.strategy, traded.parameters, wanted)
         rules = rules_of(loaded, rules)
     except (UnknownStrategy, InvalidStrategyParameters) as error:
         raise WrongConfig(type(error).__name__, str(error)) from error
     except ValueError as error:
         raise WrongConfig("InvalidOptions", str(error)) from error
-    if isinstance(bars, Path):
-        found = read_bars(bars, wanted)
-    else:
-        found = _from_broker(bars, config, wanted, Timeframe(timeframe))
-    check_spacing(found.bars, Timeframe(timeframe))
+    found = read_bars(bars, wanted) if isinstance(bars, Path) else _from_broker(bars, config, wanted, timeframe)
+    check_spacing(found.bars, timeframe)
     missing = sorted(loaded.needed_symbols.difference(found.bars.symbols))
     if missing:
         raise WrongConfig("InvalidOptions", f"the parameters name {', '.join(missing)}, which there are no bars of")
-    return Subject(loaded, found, rules, timeframe)
+    return Subject(loaded, found, rules, timeframe.value)
 
 
 def _from_broker(

@@ -3,8 +3,6 @@
 One digest over named inputs. Must never leave an input out because it is missing: unknown is a value of its own.
 """
 
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -12,11 +10,10 @@ from decimal import Decimal
 from functools import cached_property
 from typing import Final
 
-from pydantic import BaseModel
+from tradingbot_api import BrokerAccountSpec, PromotionGateSpec, TradingBotSpec, subject_inputs
+from tradingbot_api.subject_inputs import digest_of_input, gate_input, live_account_input, spec_inputs
 
-from tradingbot_api import BrokerAccountSpec, PromotionGateSpec, TradingBotSpec
-
-UNKNOWN: Final = "unknown"
+UNKNOWN: Final = subject_inputs.UNKNOWN
 CLOCKS_MAY_DIFFER: Final = timedelta(minutes=5)
 
 
@@ -39,7 +36,7 @@ class Subject:
     @cached_property
     def digest(self) -> str:
         """sha256 over all inputs."""
-        return _sha256(dict(sorted(self.inputs.items())))
+        return digest_of_input(dict(sorted(self.inputs.items())))
 
     def why_foreign(self, uid: str, digest: str | None) -> str | None:
         """Why something that names this UID and digest is about something else; None when it is about this."""
@@ -65,18 +62,12 @@ def subject_of(
     kill_epoch: int,
 ) -> Subject:
     """The subject of a bot. `image` is the digest the kubelet reports, `kill_epoch` counts the bot's kills."""
-    document = spec.model_dump(mode="json", by_alias=True)
     live = spec.accounts.live or ""
     parts: dict[str, object] = {
         "image": image or UNKNOWN,
-        "strategy": document["strategy"],
-        "symbols": sorted(document["symbols"]),
-        "timeframe": document["timeframe"],
-        "capital": document["capital"],
-        "risk": document["risk"],
-        "execution": document["execution"],
-        "accounts.live": {"name": live, "account": _account(live_account)},
-        "gate": gate.model_dump(mode="json", by_alias=True),
+        **spec_inputs(spec),
+        "accounts.live": live_account_input(live, live_account),
+        "gate": gate_input(gate),
         "killEpoch": kill_epoch,
     }
     return Subject(
@@ -86,13 +77,13 @@ def subject_of(
         live_account=live,
         live_provider=live_account.provider.value if live_account is not None else UNKNOWN,
         capital=spec.capital,
-        inputs={name: _sha256(part) for name, part in parts.items()},
+        inputs={name: digest_of_input(part) for name, part in parts.items()},
     )
 
 
 def gate_digest(gate: PromotionGateSpec) -> str:
     """The input `gate` of every subject that is judged by a gate as it is now."""
-    return _sha256(gate.model_dump(mode="json", by_alias=True))
+    return digest_of_input(gate_input(gate))
 
 
 def is_from_the_future(at: datetime, now: datetime) -> bool:
@@ -103,13 +94,3 @@ def is_from_the_future(at: datetime, now: datetime) -> bool:
 def changed_inputs(before: Mapping[str, str], now: Mapping[str, str]) -> tuple[str, ...]:
     """Names of the inputs that differ, sorted."""
     return tuple(name for name in sorted({*before, *now}) if before.get(name) != now.get(name))
-
-
-def _account(spec: BrokerAccountSpec | None) -> object:
-    # Not its limits: the account's owner may tighten them at any time without voiding anybody's evidence.
-    return spec.model_dump(mode="json", by_alias=True, exclude={"limits"}) if isinstance(spec, BaseModel) else UNKNOWN
-
-
-def _sha256(part: object) -> str:
-    text = json.dumps(part, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(text.encode()).hexdigest()
