@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tradingbot_runtime.commands.endings import WrongConfig
+from tradingbot_runtime.commands.inputs import strategy_refusals
 from tradingbot_runtime.commands.research_inputs import parameters_of, research_refusals
 from tradingbot_runtime.commands.tables import table
 
@@ -140,12 +141,10 @@ def tried(
 
 def loaded(name: str, parameters: Mapping[str, Any], symbols: Sequence[str] | None) -> "Strategy[Any]":
     """A strategy by its name, or as MODULE:CLASS. Raises WrongConfig."""
-    from tradingbot_runtime.strategies.registry import InvalidStrategyParameters, UnknownStrategy, load, made
+    from tradingbot_runtime.strategies.registry import load, made
 
-    try:
+    with strategy_refusals():
         return made(_class_named(name), parameters, symbols) if ":" in name else load(name, parameters, symbols)
-    except (UnknownStrategy, InvalidStrategyParameters) as error:
-        raise WrongConfig(type(error).__name__, str(error)) from error
 
 
 def _class_named(name: str) -> "type[Strategy[Any]]":

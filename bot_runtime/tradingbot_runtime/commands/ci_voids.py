@@ -90,9 +90,8 @@ def _changes(old: Bot, bot: Bot, before: Manifests, now: Manifests, sources: Seq
     image = _image(old.spec.image, bot.spec.image, sources)
     if image:
         yield Change("image", image, EVERYTHING)
-    pairs: dict[str, tuple[object, object]] = {
-        name: (part, spec_inputs(bot.spec)[name]) for name, part in spec_inputs(old.spec).items()
-    }
+    parts, parts_now = spec_inputs(old.spec), spec_inputs(bot.spec)
+    pairs: dict[str, tuple[object, object]] = {name: (part, parts_now[name]) for name, part in parts.items()}
     accounts = before.live_account_of(old), now.live_account_of(bot)
     known = accounts if None not in accounts else (None, None)  # one side alone says nothing of a change
     pairs["accounts.live"] = (

@@ -3,7 +3,8 @@
 import hashlib
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
@@ -109,10 +110,19 @@ def bytes_of(path: Path) -> bytes:
 
 def load_strategy(config: "RuntimeConfig") -> "Strategy[Any]":
     """The config's strategy. Raises WrongConfig."""
-    from tradingbot_runtime.strategies.registry import InvalidStrategyParameters, UnknownStrategy, load
+    from tradingbot_runtime.strategies.registry import load
+
+    with strategy_refusals():
+        return load(config.strategy.name, config.strategy.parameters, config.symbols)
+
+
+@contextmanager
+def strategy_refusals() -> Iterator[None]:
+    """What making a strategy raises of its name or its parameters is WrongConfig."""
+    from tradingbot_runtime.strategies.registry import InvalidStrategyParameters, UnknownStrategy
 
     try:
-        return load(config.strategy.name, config.strategy.parameters, config.symbols)
+        yield
     except (UnknownStrategy, InvalidStrategyParameters) as error:
         raise WrongConfig(type(error).__name__, str(error)) from error
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tradingbot_runtime.commands.endings import EX_DATA, EX_TEMPFAIL, WrongConfig, end, fail
-from tradingbot_runtime.commands.inputs import keys_in, read_document
+from tradingbot_runtime.commands.inputs import keys_in, read_document, strategy_refusals
 
 if TYPE_CHECKING:
     from tradingbot_api import Timeframe, TradingBotSpec
@@ -223,17 +223,16 @@ def subject_from(traded: Traded, bars: "Path | Asked", costs: CostOptions, confi
     from tradingbot_research.bars_files import check_spacing, read_bars
     from tradingbot_research.handled import rules_of
     from tradingbot_research.rules import Costs, Rules
-    from tradingbot_runtime.strategies.registry import InvalidStrategyParameters, UnknownStrategy, load
+    from tradingbot_runtime.strategies.registry import load
 
     wanted, timeframe = traded.symbols, Timeframe(traded.timeframe)
     try:
         rules = Rules(
             capital=traded.capital or Rules().capital, costs=Costs(**vars(costs)), minimum_trade=traded.minimum_trade
         )
-        loaded = load(traded.strategy, traded.parameters, wanted)
+        with strategy_refusals():
+            loaded = load(traded.strategy, traded.parameters, wanted)
         rules = rules_of(loaded, rules)
-    except (UnknownStrategy, InvalidStrategyParameters) as error:
-        raise WrongConfig(type(error).__name__, str(error)) from error
     except ValueError as error:
         raise WrongConfig("InvalidOptions", str(error)) from error
     found = read_bars(bars, wanted) if isinstance(bars, Path) else _from_broker(bars, config, wanted, timeframe)
