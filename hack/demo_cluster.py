@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from cache_folder import cache_folder
+
 ROOT = Path(__file__).resolve().parent.parent
 SCRIPT = ROOT / "hack" / "cluster" / "cluster.sh"
 STATE = ROOT / ".demo"
@@ -144,7 +146,7 @@ class Embedded:
         """Names the paths; starts nothing."""
         state = environment.get("TRADINGBOT_CLUSTER_STATE") or "/var/lib/tradingbot-cluster"
         self.kubeconfig = str(Path(state).absolute() / "admin.kubeconfig")
-        self.kubectl = str(_cache_folder(environment) / "bin" / "kubectl")
+        self.kubectl = str(cache_folder(environment) / "bin" / "kubectl")
 
     def is_up(self) -> bool:
         """Whether every component of it runs."""
@@ -290,15 +292,6 @@ def digest_of_sources() -> str:
                 parts.update(f"{path.relative_to(ROOT)}\0{path.stat().st_size}\0".encode())
                 parts.update(path.read_bytes())
     return parts.hexdigest()[:16]
-
-
-def _cache_folder(environment: Mapping[str, str]) -> Path:
-    # The same rule as in hack/cluster/cluster.sh.
-    if named := environment.get("TRADINGBOT_CACHE"):
-        return Path(named).absolute()
-    if caches := environment.get("XDG_CACHE_HOME"):
-        return Path(caches).absolute() / "tradingbot-operator"
-    return Path.home() / ".cache" / "tradingbot-operator"
 
 
 def run(command: Sequence[str], *, capture: bool = False) -> str:

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from cache_folder import cache_folder
+
 ROOT: Final = Path(__file__).resolve().parents[2]
 PROGRAM: Final = Path(__file__).resolve().parent / "program"
 MODULE: Final = "github.com/argoproj/argo-cd/v3"
@@ -36,8 +38,7 @@ class Place:
     @classmethod
     def of(cls, environment: Mapping[str, str]) -> Place:
         """KUBECONFIG and KUBECTL, or those of the embedded cluster."""
-        caches = Path(environment.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-        cache = Path(environment.get("TRADINGBOT_CACHE") or caches / "tradingbot-operator").absolute()
+        cache = cache_folder(environment)
         state = environment.get("TRADINGBOT_CLUSTER_STATE") or "/var/lib/tradingbot-cluster"
         kubeconfig = Path(environment.get("KUBECONFIG") or f"{state}/admin.kubeconfig").absolute()
         embedded = cache / "bin/kubectl"

@@ -6,13 +6,13 @@ Must never install anything into this project's own environment, nor a package w
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
+
+from cache_folder import cache_folder
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 INSTALL_SECONDS: Final = 900.0
@@ -22,21 +22,16 @@ class NotInstallable(Exception):
     """A peer cannot be had on this machine; the message is the installer's own."""
 
 
-def environments(environment: Mapping[str, str] | None = None) -> Path:
-    """The folder of the environments, in the cache that the embedded cluster uses as well."""
-    given = os.environ if environment is None else environment
-    caches = Path(given.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return Path(given.get("TRADINGBOT_CACHE") or caches / "tradingbot-operator").absolute() / "peers"
-
-
 def python_of(name: str, folder: Path | None = None) -> Path:
     """The interpreter of `requirements/bench-<name>.txt`; the environment is made anew when that file has changed.
+
+    `folder`: of the environments; usually in the cache that the embedded cluster uses as well.
 
     Raises NotInstallable.
     """
     locked = ROOT / "requirements" / f"bench-{name}.txt"
     stamp = hashlib.sha256(locked.read_bytes() + sys.version.encode()).hexdigest()
-    place = (folder or environments()) / name
+    place = (folder or cache_folder() / "peers") / name
     program, stamped = place / "bin/python", place / "stamp"
     if stamped.is_file() and stamped.read_text(encoding="utf-8") == stamp:
         return program

@@ -28,6 +28,7 @@ from typing import Any, Final
 import yaml
 
 from bench.programs import HACK, resident_mib
+from cache_folder import cache_folder
 from free_ports import free_ports
 
 Json = dict[str, Any]
@@ -346,8 +347,7 @@ def _file(entry: Json, key: str) -> str:
 
 def _binary(name: str) -> Path:
     """Where cluster.sh puts what it builds, or whoever set KUBEBUILDER_ASSETS."""
-    cache = os.environ.get("TRADINGBOT_CACHE") or os.environ.get("XDG_CACHE_HOME", "~/.cache") + "/tradingbot-operator"
-    for folder in (os.environ.get("KUBEBUILDER_ASSETS"), f"{cache}/bin"):
+    for folder in (os.environ.get("KUBEBUILDER_ASSETS"), cache_folder() / "bin"):
         path = Path(folder or "/nowhere").expanduser() / name
         if path.exists():
             return path

@@ -9,6 +9,8 @@ from typing import Any
 
 import yaml
 
+from cache_folder import cache_folder
+
 Json = dict[str, Any]
 
 ROOT = Path(__file__).parents[2]
@@ -27,8 +29,7 @@ class Failed(AssertionError):
 def _bin() -> Path:
     # Nothing to do but a look where the tier has built them before.
     subprocess.run([str(_SCRIPT), "build", "chart-tools"], check=True, timeout=1800)
-    given = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(os.environ.get("TRADINGBOT_CACHE") or Path(given) / "tradingbot-operator") / "bin"
+    return cache_folder() / "bin"
 
 
 def helm(*arguments: str, kubeconfig: Path | None = None) -> str:

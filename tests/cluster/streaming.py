@@ -14,6 +14,7 @@ from urllib.parse import urlencode
 
 import yaml
 
+from cache_folder import cache_folder
 from free_ports import free_ports
 from tradingbot_operator.plan import PlanSettings
 from tradingbot_operator.plan.litestream import CONFIG_PATH, SOCKET
@@ -31,8 +32,7 @@ _KEYS = {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret"}
 @cache
 def _bin() -> Path:
     subprocess.run([str(_SCRIPT), "build", "litestream"], check=True, timeout=1800)
-    given = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(os.environ.get("TRADINGBOT_CACHE") or Path(given) / "tradingbot-operator") / "bin"
+    return cache_folder() / "bin"
 
 
 def settings(endpoint: str = "") -> PlanSettings:

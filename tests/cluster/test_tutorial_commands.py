@@ -18,6 +18,7 @@ from operator_process import OperatorProcess
 from test_evidence import audits, close, made, run
 from world import FakeRuntime, World
 
+from cache_folder import cache_folder
 from newcomers_shell import Shell
 from tutorial_page import PAGE, Step, missing, steps
 
@@ -33,8 +34,7 @@ TWO_SESSIONS: Json = {
 
 @pytest.fixture
 def shell(kubeconfig: Path, tmp_path: Path) -> Iterator[Shell]:
-    cache = Path(os.environ.get("TRADINGBOT_CACHE") or Path.home() / ".cache/tradingbot-operator")
-    path = os.pathsep.join((str(Path(sys.executable).parent), str(cache / "bin"), os.environ["PATH"]))
+    path = os.pathsep.join((str(Path(sys.executable).parent), str(cache_folder() / "bin"), os.environ["PATH"]))
     assert shutil.which("kubectl", path=path), "no kubectl: run `hack/cluster/cluster.sh build control-plane`"
     outer = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "FORCE_COLOR")}
     shell = Shell(ROOT, tmp_path, {**outer, "KUBECONFIG": str(kubeconfig), "PATH": path, "HOME": str(tmp_path)})

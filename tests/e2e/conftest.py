@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from cache_folder import cache_folder
 from e2e.lab import OPERATOR_NAMESPACE, RUNTIME_IMAGE, Cluster, Json, Lab, eventually
 
 ROOT = Path(__file__).parents[2]
@@ -42,8 +43,7 @@ def _embedded_kubeconfig() -> str:
 
 
 def _kubectl() -> str:
-    cache = Path(os.environ.get("TRADINGBOT_CACHE") or Path.home() / ".cache/tradingbot-operator")
-    embedded = cache / "bin/kubectl"
+    embedded = cache_folder() / "bin/kubectl"
     found = str(embedded) if embedded.exists() else shutil.which("kubectl")
     assert found, "no kubectl: run `hack/cluster/cluster.sh build`, or set KUBECTL"
     return found

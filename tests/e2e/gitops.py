@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from cache_folder import cache_folder
 from e2e.lab import Cluster, Json
 
 ROOT = Path(__file__).parents[2]
@@ -85,8 +86,7 @@ class Argo:
 
 
 def _binary(name: str) -> str:
-    caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tradingbot-operator"
-    return str(Path(os.environ.get("TRADINGBOT_CACHE") or caches) / "bin" / name)
+    return str(cache_folder() / "bin" / name)
 
 
 @dataclass(frozen=True)
